@@ -1,0 +1,129 @@
+// The closed list of counters and gauges; anything dropped is counted here with its reason.
+
+interface MetricDefinition {
+  type: "counter" | "gauge";
+  help: string;
+  labels: readonly string[];
+}
+
+/** Every metric that observer exposes. Label values come from code, never from agents. */
+export const METRICS = {
+  observer_events_accepted_total: {
+    type: "counter",
+    help: "Events committed, by kind.",
+    labels: ["kind"],
+  },
+  observer_events_duplicate_total: {
+    type: "counter",
+    help: "Events whose (source, id) was already stored with the same body.",
+    labels: [],
+  },
+  observer_events_rejected_total: {
+    type: "counter",
+    help: "Events refused, by reason: invalid, conflict, overloaded, storage, lost.",
+    labels: ["reason"],
+  },
+  observer_requests_refused_total: {
+    type: "counter",
+    help: "HTTP requests refused before their body was used, by reason.",
+    labels: ["reason"],
+  },
+  observer_hooks_total: {
+    type: "counter",
+    help: "Hook bodies received, by vendor.",
+    labels: ["vendor"],
+  },
+  observer_commits_total: {
+    type: "counter",
+    help: "Transactions committed by the tick.",
+    labels: [],
+  },
+  observer_commit_failures_total: {
+    type: "counter",
+    help: "Transactions that failed and were retried row by row.",
+    labels: [],
+  },
+  observer_interruptions_total: {
+    type: "counter",
+    help: "Interruptions opened, by type.",
+    labels: ["type"],
+  },
+  observer_reactions_total: {
+    type: "counter",
+    help: "Reactions decided, by kind and status.",
+    labels: ["kind", "status"],
+  },
+  observer_checkpoints_total: {
+    type: "counter",
+    help: "Checkpoints attempted, by backend and status.",
+    labels: ["backend", "status"],
+  },
+  observer_detector_faults_total: {
+    type: "counter",
+    help: "Detectors that threw; the detector is switched off after too many.",
+    labels: ["detector"],
+  },
+  observer_loop_restarts_total: {
+    type: "counter",
+    help: "Supervised loops that threw and were restarted.",
+    labels: ["loop"],
+  },
+  observer_stream_dropped_total: {
+    type: "counter",
+    help: "Live stream frames not sent to a slow subscriber.",
+    labels: [],
+  },
+  observer_inbox_events: { type: "gauge", help: "Events waiting for the tick.", labels: [] },
+  observer_inbox_bytes: {
+    type: "gauge",
+    help: "Bytes of events waiting for the tick.",
+    labels: [],
+  },
+  observer_stream_subscribers: { type: "gauge", help: "Open live streams.", labels: [] },
+  observer_database_bytes: { type: "gauge", help: "Size of the database file.", labels: [] },
+} as const satisfies Record<string, MetricDefinition>;
+
+export type MetricName = keyof typeof METRICS;
+
+export interface Metrics {
+  add(name: MetricName, by?: number, labels?: Record<string, string>): void;
+  set(name: MetricName, value: number): void;
+  get(name: MetricName, labels?: Record<string, string>): number;
+  /** Prometheus text exposition format 0.0.4. */
+  render(): string;
+}
+
+export function createMetrics(): Metrics {
+  const values = new Map<MetricName, Map<string, number>>();
+  const series = (name: MetricName): Map<string, number> => {
+    let found = values.get(name);
+    if (!found) values.set(name, (found = new Map()));
+    return found;
+  };
+  const keyOf = (labels: Record<string, string> = {}): string =>
+    Object.entries(labels)
+      .map(([label, value]) => `${label}="${value.replace(/["\\\n]/g, "_")}"`)
+      .join(",");
+  return {
+    add(name, by = 1, labels) {
+      const key = keyOf(labels);
+      series(name).set(key, (series(name).get(key) ?? 0) + by);
+    },
+    set: (name, value) => void series(name).set("", value),
+    get: (name, labels) => series(name).get(keyOf(labels)) ?? 0,
+    render() {
+      const lines: string[] = [];
+      for (const [name, definition] of Object.entries(METRICS) as [
+        MetricName,
+        MetricDefinition,
+      ][]) {
+        lines.push(`# HELP ${name} ${definition.help}`, `# TYPE ${name} ${definition.type}`);
+        const found = series(name);
+        if (found.size === 0 && definition.labels.length === 0) lines.push(`${name} 0`);
+        for (const [key, value] of found)
+          lines.push(key ? `${name}{${key}} ${value}` : `${name} ${value}`);
+      }
+      return `${lines.join("\n")}\n`;
+    },
+  };
+}

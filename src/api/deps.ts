@@ -1,0 +1,88 @@
+// All that the HTTP surface is given by the composition root; it reaches for nothing else.
+
+import type { BuildInfo } from "../core/build-info.ts";
+import type { CheckpointService, Checkpoint } from "../core/checkpoint.ts";
+import type { Clock } from "../core/clock.ts";
+import type { HookParser, Offer } from "../core/contracts.ts";
+import type { ObserverEvent } from "../core/event.ts";
+import type { Interruption } from "../core/interruption.ts";
+import type { ReactionRecord } from "../core/reaction.ts";
+import type { Session } from "../core/session.ts";
+import type { Settings } from "../config/settings.ts";
+import type { ListQuery, Page } from "../store/query.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+
+/** Reads of one table. `list` refuses an unknown filter with `invalid`, naming the ones that exist. */
+export interface Reads<T> {
+  list(query: ListQuery): Promise<Page<T>>;
+  get(id: string): T | null;
+}
+
+export interface SeedStats {
+  total: number;
+  successes: number;
+  failures: number;
+  by_source: Record<string, number>;
+}
+
+/** The last 2,000 operations, as the seed's endpoints show them. */
+export interface OperationsRing {
+  size(): number;
+  stats(): SeedStats & {
+    recent_scenario_ops: Record<string, unknown>[];
+    all_time: SeedStats;
+  };
+}
+
+export type LiveType = "event" | "interruption" | "reaction" | "checkpoint" | "stats";
+
+/** One frame for `/stream`; `id` increases and is what `Last-Event-ID` resumes from. */
+export interface LiveFrame {
+  id: number;
+  type: LiveType;
+  data: unknown;
+}
+
+/** A bounded window of what happened, and whoever listens to it. */
+export interface LiveFeed {
+  publish(type: LiveType, data: unknown): void;
+  /** Frames after `afterId` that are still held, then new ones until the returned function is called. */
+  subscribe(afterId: number | null, deliver: (frames: LiveFrame[]) => void): () => void;
+}
+
+/** Who is at the other end of a loopback connection; null when that cannot be told. */
+export type PeerLookup = (connection: {
+  localAddress: string;
+  localPort: number;
+  remoteAddress: string;
+  remotePort: number;
+}) => number | null;
+
+export interface ApiDeps {
+  build: BuildInfo;
+  settings: Settings;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  host: string;
+  /** The admin token; compared in constant time. */
+  token: string;
+  offer: Offer;
+  /** True when the inbox is full or the disk is; the answer says which, with seconds to wait. */
+  pressure(): { code: "overloaded" | "no_space"; retryAfterS: number } | null;
+  hooks: Record<string, HookParser>;
+  ring: OperationsRing;
+  events: Reads<ObserverEvent>;
+  sessions: Reads<Session>;
+  interruptions: Reads<Interruption> & { resolve(id: string): Interruption | null };
+  reactions: Reads<ReactionRecord>;
+  checkpointRows: Reads<Checkpoint> & { byPrefix(prefix: string): Checkpoint[] };
+  checkpoints: CheckpointService;
+  live: LiveFeed;
+  peerUid: PeerLookup;
+  /** Null when ready, else why not. */
+  unready(): string | null;
+  /** The dashboard page and its parts, by path. */
+  assets: Map<string, { body: Uint8Array; type: string; gzip?: Uint8Array }>;
+}

@@ -100,6 +100,8 @@ export interface EventDraft {
    * Absent for natural keys, where the same fact may come by two ways with different detail.
    */
   digest?: number;
+  /** History that is taken in later: it is stored and judged, but nothing is done about it. */
+  imported?: boolean;
 }
 
 /** A draft that was accepted: validated, redacted, stamped and numbered. */
@@ -124,4 +126,4 @@ export interface ObserverEvent {
 export type Receipt =
   | { status: "accepted"; id: string; seq: number }
   | { status: "duplicate"; id: string }
-  | { status: "rejected"; reason: string };
+  | { status: "rejected"; code: "conflict" | "overloaded" | "storage"; reason: string };

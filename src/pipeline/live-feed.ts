@@ -1,0 +1,38 @@
+// What just happened, for the live stream: a bounded window, and whoever listens.
+
+/** Frames kept for a listener that comes back with its last id. */
+const HELD_FRAMES = 1_000;
+
+export interface Frame {
+  id: number;
+  type: string;
+  data: unknown;
+}
+
+type Listener = (frames: Frame[]) => void;
+
+/** `firstId` must be greater than any id of an earlier run, so that a resumed listener misses nothing silently. */
+export function createLiveFeed(firstId: number) {
+  const held: Frame[] = [];
+  const listeners = new Set<Listener>();
+  let nextId = firstId;
+  return {
+    publish(type: string, data: unknown): void {
+      const frame = { id: nextId, type, data };
+      nextId += 1;
+      held.push(frame);
+      // Shifted in bulk: shifting one by one would move the whole window for every event.
+      if (held.length >= 2 * HELD_FRAMES) held.splice(0, held.length - HELD_FRAMES);
+      for (const listener of listeners) listener([frame]);
+    },
+    /** Frames after `afterId` that are still held are delivered at once; none when it is null. */
+    subscribe(afterId: number | null, listener: Listener): () => void {
+      if (afterId !== null) {
+        const missed = held.filter(({ id }) => id > afterId);
+        if (missed.length > 0) listener(missed);
+      }
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}

@@ -1,0 +1,63 @@
+// Policy: which reactions an interruption gets. Pure; everything it knows is in its arguments.
+
+import { atLeast, type Interruption, type Severity } from "../core/interruption.ts";
+import type { ReactionKind, ReactionOrder } from "../core/reaction.ts";
+
+export interface PolicySettings {
+  alertSeverity: Severity;
+  checkpointEnabled: boolean;
+  debounceMs: number;
+  dryRun: boolean;
+}
+
+/** What already happened: when the last automatic checkpoint of each workspace was begun (monotonic clock). */
+export interface PolicyHistory {
+  lastCheckpointMs: ReadonlyMap<string, number>;
+  nowMs: number;
+}
+
+type Verdict = Pick<ReactionOrder, "kind" | "verdict" | "reason">;
+
+/**
+ * Orders for an interruption that was opened or escalated, in the order in which they are begun: the
+ * workspace is saved before anyone is told. A suppressed one is an order too, because it is recorded.
+ */
+export function decide(
+  interruption: Interruption,
+  { settings, history }: { settings: PolicySettings; history: PolicyHistory },
+): Verdict[] {
+  const verdicts: Verdict[] = [];
+  const { type, severity } = interruption;
+  if (settings.checkpointEnabled && (severity === "critical" || type === "context_overflow")) {
+    verdicts.push(checkpointVerdict(interruption, settings, history));
+  }
+  if (atLeast(severity, settings.alertSeverity)) {
+    verdicts.push(verdict("alert", `${severity} is at least ${settings.alertSeverity}`, settings));
+  }
+  return verdicts;
+}
+
+function checkpointVerdict(
+  { type, workspace }: Interruption,
+  settings: PolicySettings,
+  history: PolicyHistory,
+): Verdict {
+  const suppressed = (reason: string): Verdict => ({
+    kind: "checkpoint",
+    verdict: "suppressed",
+    reason,
+  });
+  if (workspace === null) return suppressed("no workspace is configured");
+  const last = history.lastCheckpointMs.get(workspace);
+  const agoMs = last === undefined ? Infinity : history.nowMs - last;
+  if (agoMs < settings.debounceMs) {
+    return suppressed(
+      `debounced: a checkpoint of this workspace was begun ${Math.round(agoMs)} ms ago, the least is ${settings.debounceMs} ms`,
+    );
+  }
+  return verdict("checkpoint", `${type} may lose work`, settings);
+}
+
+function verdict(kind: ReactionKind, reason: string, { dryRun }: PolicySettings): Verdict {
+  return { kind, verdict: dryRun ? "dry_run" : "perform", reason };
+}

@@ -1,0 +1,50 @@
+// Draft to event: stamped by the clock, free of secrets, serialised once.
+
+import type { Clock } from "../core/clock.ts";
+import type { EventData, EventDraft, ObserverEvent } from "../core/event.ts";
+
+/** A draft on its way to the tick. `event.seq` and a missing `event.id` are given by the tick. */
+export interface PreparedEvent {
+  event: ObserverEvent;
+  json: string;
+  given?: { digest: number | null };
+  imported: boolean;
+}
+
+export interface PrepareDeps {
+  clock: Clock;
+  /** Name of this host, for drafts that do not name theirs. */
+  host: string;
+  /** New JSON without secrets, or null when the given one has none. */
+  redact: { json(serialised: string): string | null; text(text: string): string };
+}
+
+/** What follows from it is bounded by the sender's body limit; a cut mark never grows it. */
+export function createPrepare({ clock, host, redact }: PrepareDeps) {
+  return (draft: EventDraft): PreparedEvent => {
+    const receivedMs = clock.now();
+    const raw = JSON.stringify(draft.data);
+    const cleaned = redact.json(raw);
+    const clean = (text: string): string => redact.text(text);
+    const event: ObserverEvent = {
+      seq: 0,
+      id: draft.id ?? "",
+      kind: draft.kind,
+      source: draft.source,
+      timeMs: draft.timeMs ?? receivedMs,
+      receivedMs,
+      host: draft.host ?? host,
+      ...(draft.sessionId === undefined ? {} : { sessionId: draft.sessionId }),
+      ...(draft.agent === undefined ? {} : { agent: clean(draft.agent) }),
+      ...(draft.workspace === undefined ? {} : { workspace: clean(draft.workspace) }),
+      ...(draft.pid === undefined ? {} : { pid: draft.pid }),
+      data: cleaned === null ? draft.data : (JSON.parse(cleaned) as EventData),
+    };
+    return {
+      event,
+      json: cleaned ?? raw,
+      ...(draft.id === undefined ? {} : { given: { digest: draft.digest ?? null } }),
+      imported: draft.imported === true,
+    };
+  };
+}

@@ -1,5 +1,9 @@
 // What just happened, for the live stream: a bounded window, and whoever listens.
 
+import type { EventData, ObserverEvent } from "../core/event.ts";
+import { clip } from "../core/text.ts";
+import type { StoredEvent } from "../store/event-rows.ts";
+
 /** Frames kept for a listener that comes back with its last id. */
 const HELD_FRAMES = 1_000;
 
@@ -35,4 +39,19 @@ export function createLiveFeed(firstId: number) {
       return () => void listeners.delete(listener);
     },
   };
+}
+
+/** An event with more JSON than this is shown live without its long texts; the list has it whole. */
+const LIVE_JSON_MAX = 8_192;
+const LIVE_TEXT_MAX = 500;
+
+/** What the live stream holds of an event, so that a window of large events stays small. */
+export function liveEvent({ event, json }: StoredEvent): ObserverEvent {
+  if (json.length <= LIVE_JSON_MAX) return event;
+  const data: EventData = { truncated: true };
+  for (const [name, value] of Object.entries(event.data)) {
+    if (typeof value === "string") data[name] = clip(value, LIVE_TEXT_MAX);
+    else if (typeof value !== "object") data[name] = value;
+  }
+  return { ...event, data };
 }

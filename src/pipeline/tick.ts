@@ -91,9 +91,23 @@ export function createTick(deps: TickDeps): Tick {
     deps.analysis.rebuild(past, store.openInterruptions(nowMs - deps.quietMs));
   };
 
+  /** A bug in the tick must not leave a caller waiting for ever. */
+  const guarded = (entries: InboxEntry[]): void => {
+    try {
+      process(entries);
+    } catch (thrown) {
+      log.error("tick failed", { events: entries.length, error: messageOf(thrown) });
+      const waiting = entries.filter(({ receipts, index }) => !receipts[index]);
+      metrics.add("observer_events_rejected_total", waiting.length, { reason: "lost" });
+      for (const entry of waiting) {
+        answer(entry, { status: "rejected", code: "storage", reason: "internal error" });
+      }
+    }
+  };
+
   return {
     run() {
-      process(inbox.drain(BATCH_MAX));
+      guarded(inbox.drain(BATCH_MAX));
       return inbox.size() > 0;
     },
     rebuild,

@@ -21,7 +21,7 @@ function boomDetector(): Detector {
       return [
         {
           type: "agent_crash",
-          fingerprint: String(event.data["print"] ?? "x"),
+          fingerprint: event.data["print"] as string,
           timeMs: event.timeMs,
           summary: "boom",
           detail: {},

@@ -1,0 +1,188 @@
+// agent_crash: an agent's process died in a way that it did not choose, or while work was under way.
+
+import type { Detector } from "../core/contracts.ts";
+import type { EventKind, ObserverEvent } from "../core/event.ts";
+import type { Finding } from "../core/interruption.ts";
+import { type ExitFacts, exitFacts, isCrash } from "./exit-facts.ts";
+import { directoryOf, findingAt } from "./finding.ts";
+import { createLruMap } from "./lru-map.ts";
+
+// One death is told by the kernel and by the agent's own tools at nearly the same time; an OOM kill likewise.
+const SAME_DEATH_MS = 30_000;
+// Ghosts of calls whose result was lost.
+const OPEN_CALLS_MAX = 64;
+
+// Kinds that also speak of other processes than the agent's own.
+const OF_ANY_PROCESS = new Set<EventKind>(["process_start", "process_exit", "oom_kill", "error"]);
+// Kinds that may tell how a process ended.
+const EXIT_KINDS = new Set<EventKind>(["process_exit", "session_end", "error"]);
+
+export interface AgentCrashOptions {
+  /** Sessions, and processes without one, that are remembered. */
+  lanesMax: number;
+}
+
+/** What is known of one session, or of one process that belongs to none. */
+interface Run {
+  /** Calls without a result, by call id, or by tool where there is no id. */
+  open: Map<string, number>;
+  /** A prompt was given and its turn has not ended. */
+  turnOpen: boolean;
+  sessionId?: string;
+  agent?: string;
+  pid?: number;
+  cwd?: string;
+  crash?: { timeMs: number; pid: number | undefined };
+  oomMs?: number;
+}
+
+/** Tracks what is under way in each session and judges each reported end of a process. */
+export function createAgentCrashDetector(options: AgentCrashOptions): Detector {
+  const runs = createLruMap<string, Run>(options.lanesMax);
+  // A process event often knows only its pid: the session was named by other events of the same pid.
+  const runOfPid = createLruMap<string, string>(options.lanesMax);
+  const oomOfPid = createLruMap<string, number>(options.lanesMax);
+
+  function runFor(event: ObserverEvent): Run | null {
+    const { host, sessionId, pid } = event;
+    if (sessionId === undefined && pid === undefined) return null;
+    const pidKey = keyOfPid(host, pid);
+    const key =
+      sessionId === undefined ? (runOfPid.get(pidKey) ?? pidKey) : `${host}\u0000${sessionId}`;
+    if (sessionId !== undefined && pid !== undefined) runOfPid.set(pidKey, key);
+    const run = runs.ensure(key, () => ({ open: new Map<string, number>(), turnOpen: false }));
+    noteFacts(run, event);
+    return run;
+  }
+
+  return {
+    type: "agent_crash",
+    observe(event) {
+      // A new process under a used pid is nobody's yet.
+      if (event.kind === "process_start" && event.sessionId === undefined) {
+        runOfPid.delete(keyOfPid(event.host, event.pid));
+      }
+      if (event.kind === "oom_kill") {
+        const victim = event.data["victim_pid"] ?? event.pid;
+        if (victim !== undefined) oomOfPid.set(keyOfPid(event.host, victim), event.timeMs);
+      }
+      const run = runFor(event);
+      if (run === null) return [];
+      const exit = EXIT_KINDS.has(event.kind) ? exitFacts(event.data) : null;
+      const oomMs = oomOfPid.get(keyOfPid(event.host, event.pid)) ?? run.oomMs;
+      const findings = exit === null ? [] : judge({ event, run, exit, oomMs });
+      noteWork(run, event);
+      return findings;
+    },
+  };
+}
+
+function keyOfPid(host: string, pid: unknown): string {
+  return `${host}\u0000pid\u0000${String(pid)}`;
+}
+
+function noteFacts(run: Run, event: ObserverEvent): void {
+  const cwd = directoryOf(event);
+  if (event.sessionId !== undefined) run.sessionId = event.sessionId;
+  if (event.agent !== undefined) run.agent = event.agent;
+  if (event.pid !== undefined && (run.pid === undefined || !OF_ANY_PROCESS.has(event.kind))) {
+    run.pid = event.pid;
+  }
+  if (cwd !== undefined) run.cwd = cwd;
+}
+
+function noteWork(run: Run, event: ObserverEvent): void {
+  const { kind, data } = event;
+  const call = data.call_id ?? `tool ${data.tool ?? ""}`;
+  if (kind === "tool_call") openCall(run.open, call);
+  else if (kind === "tool_result") closeCall(run.open, call);
+  else if (kind === "oom_kill") run.oomMs = event.timeMs;
+  else if (kind === "prompt" && data.agent_id === undefined) {
+    run.open.clear();
+    run.turnOpen = true;
+  } else if (endsWork(run, event)) {
+    run.open.clear();
+    run.turnOpen = false;
+  }
+}
+
+function endsWork(run: Run, { kind, data, pid }: ObserverEvent): boolean {
+  if (kind === "session_end") return true;
+  if (kind === "process_exit") return isOwnProcess(run, pid);
+  return kind === "note" && data.note === "turn_end" && data.agent_id === undefined;
+}
+
+// A failing test that the agent started is a process of the session too, but not the agent.
+function isOwnProcess(run: Run, pid: number | undefined): boolean {
+  return pid === undefined || run.pid === undefined || run.pid === pid;
+}
+
+function openCall(open: Map<string, number>, call: string): void {
+  open.set(call, (open.get(call) ?? 0) + 1);
+  if (open.size <= OPEN_CALLS_MAX) return;
+  const oldest = open.keys().next();
+  if (oldest.done !== true) open.delete(oldest.value);
+}
+
+function closeCall(open: Map<string, number>, call: string): void {
+  const count = open.get(call) ?? 0;
+  if (count > 1) open.set(call, count - 1);
+  else open.delete(call);
+}
+
+interface Death {
+  event: ObserverEvent;
+  run: Run;
+  exit: ExitFacts;
+  /** The newest kill for want of memory that the process or its session saw. */
+  oomMs: number | undefined;
+}
+
+function judge({ event, run, exit, oomMs }: Death): Finding[] {
+  const { in_flight: stated } = event.data;
+  const known = isOwnProcess(run, event.pid) && (run.turnOpen || run.open.size > 0);
+  const inFlight = typeof stated === "boolean" ? stated : known;
+  if (!isCrash(exit, inFlight)) return [];
+  if (exit.signalName === "KILL" && isNear(oomMs, event.timeMs)) return [];
+  const samePid =
+    event.pid === undefined || run.crash?.pid === undefined || run.crash.pid === event.pid;
+  if (samePid && isNear(run.crash?.timeMs, event.timeMs)) return [];
+  run.crash = { timeMs: event.timeMs, pid: event.pid };
+  const finding = findingAt(event, {
+    type: "agent_crash",
+    // Each death is its own trouble.
+    fingerprint: `crash:${event.pid ?? ""}:${event.id}`,
+    summary: `${nameOf(run, event)} ${describe(exit)}${inFlight ? " while work was under way" : ""}`,
+    detail: {
+      exit_code: exit.exitCode,
+      signal: exit.signal,
+      core_dumped: exit.coreDumped,
+      in_flight: inFlight,
+    },
+    evidence: [event.id],
+  });
+  const { sessionId, agent, pid, cwd } = run;
+  return [
+    {
+      ...(sessionId === undefined ? {} : { sessionId }),
+      ...(agent === undefined ? {} : { agent }),
+      ...(pid === undefined ? {} : { pid }),
+      ...(cwd === undefined ? {} : { cwd }),
+      ...finding,
+    },
+  ];
+}
+
+function isNear(earlierMs: number | undefined, timeMs: number): boolean {
+  return earlierMs !== undefined && Math.abs(timeMs - earlierMs) <= SAME_DEATH_MS;
+}
+
+function nameOf(run: Run, event: ObserverEvent): string {
+  const pid = event.pid ?? run.pid;
+  return `${run.agent ?? "agent"}${pid === undefined ? "" : ` (pid ${pid})`}`;
+}
+
+function describe({ signal, exitCode, coreDumped }: ExitFacts): string {
+  const how = signal === null ? `exited with code ${exitCode ?? "unknown"}` : `died of ${signal}`;
+  return coreDumped ? `${how} and dumped core` : how;
+}

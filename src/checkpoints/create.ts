@@ -1,0 +1,197 @@
+// Takes checkpoints: a row before, the helper's work, the row with its outcome after.
+
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Checkpoint, CreateRequest } from "../core/checkpoint.ts";
+import { messageOf, ObserverError } from "../core/errors.ts";
+import { newId } from "../core/ids.ts";
+import type { Saved } from "./backend.ts";
+import type { BytePath } from "./byte-path.ts";
+import type { StartedHelper } from "./helper-runner.ts";
+import type { Inspection } from "./protocol.ts";
+import type { ServiceParts } from "./service.ts";
+import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
+import { refuseText } from "./workspace.ts";
+
+export interface Creator {
+  create(request: CreateRequest): Promise<Checkpoint>;
+  /** The same for a caller that already has the workspace to itself. `include`: held whatever the rules say. */
+  createAlone(request: CreateRequest, include: BytePath[]): Promise<Checkpoint>;
+  /** The row with what is known to be saved. */
+  settle(row: Checkpoint, saved: Saved): Checkpoint;
+}
+
+export function createCreator(parts: ServiceParts): Creator {
+  const { deps } = parts;
+  const createAt = async (
+    request: CreateRequest,
+    { found, include }: { found: Inspection; include: BytePath[] },
+  ): Promise<Checkpoint> => {
+    const row = pendingRow(parts, request, found);
+    deps.rows.insert(row);
+    parts.inUse.add(row.id);
+    const started = deps.clock.monotonic();
+    const timed = (): number => Math.round(deps.clock.monotonic() - started);
+    let done: Checkpoint;
+    try {
+      done = await attempt(parts, row, include);
+    } finally {
+      parts.inUse.delete(row.id);
+    }
+    done = { ...done, durationMs: timed() };
+    deps.rows.update(done);
+    report(parts, done);
+    return done;
+  };
+  return {
+    async create(request) {
+      refuseText(request.workspace);
+      const found = await inspect(parts, request.workspace);
+      return await parts.exclusive(
+        found.workspace,
+        async () => await createAt(request, { found, include: [] }),
+      );
+    },
+    createAlone: async (request, include) =>
+      await createAt(request, { found: await inspect(parts, request.workspace), include }),
+    settle,
+  };
+}
+
+async function inspect({ runner, options }: ServiceParts, workspace: string): Promise<Inspection> {
+  return await runner.run({
+    op: "inspect",
+    request: { workspace },
+    deadlineMs: options.deadlineMs,
+  });
+}
+
+function pendingRow(
+  { options, deps }: ServiceParts,
+  request: CreateRequest,
+  found: Inspection,
+): Checkpoint {
+  return {
+    id: newId(),
+    host: options.host,
+    workspace: found.workspace,
+    backend: found.backend,
+    kind: request.kind,
+    reason: request.reason,
+    label: request.label ?? null,
+    interruptionId: request.interruptionId ?? null,
+    sessionId: request.sessionId ?? null,
+    agent: request.agent ?? null,
+    createdMs: deps.clock.now(),
+    durationMs: null,
+    files: null,
+    bytes: null,
+    verified: false,
+    pinned: false,
+    parentId: parentOf(
+      deps.rows.list({ workspace: found.workspace, status: ["ok", "partial"] }),
+      found,
+    ),
+    status: "pending",
+    skipped: [],
+    warnings: [],
+    ref: null,
+    identity: found.identity,
+    error: null,
+  };
+}
+
+function parentOf(rows: Checkpoint[], { backend }: Inspection): string | null {
+  return rows.find((row) => row.backend === backend)?.id ?? null;
+}
+
+async function attempt(
+  parts: ServiceParts,
+  row: Checkpoint,
+  include: BytePath[],
+): Promise<Checkpoint> {
+  try {
+    return settle(row, await runCreate(parts, row, include));
+  } catch (error) {
+    if (row.backend === "store" || isTimeout(error)) return unsettled(row, error);
+    // The next backend may still save it; the row says what happened to the first.
+    const second: Checkpoint = {
+      ...row,
+      backend: "store",
+      parentId: null,
+      warnings: [`${row.backend} failed, store was used: ${messageOf(error)}`],
+    };
+    parts.deps.rows.update(second);
+    try {
+      return settle(second, await runCreate(parts, second, include));
+    } catch (again) {
+      return unsettled(second, again);
+    }
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof ObserverError && error.code === "timeout";
+}
+
+async function runCreate(
+  { runner, options }: ServiceParts,
+  row: Checkpoint,
+  include: BytePath[],
+): Promise<Saved> {
+  const { exclude, fileBytesMax, filesMax, totalBytesMax } = options;
+  return await runner.run({
+    op: "create",
+    request: {
+      id: row.id,
+      workspace: row.workspace,
+      backend: row.backend,
+      rules: { exclude, defaultExcludes: true, fileBytesMax, filesMax, totalBytesMax },
+      include,
+      background: row.kind === "baseline",
+    },
+    deadlineMs: row.backend === "store" ? options.storeDeadlineMs : options.deadlineMs,
+    onStart: (started) => noteHelper(options.directory, row.id, started),
+  });
+}
+
+function settle(row: Checkpoint, saved: Saved): Checkpoint {
+  const whole = saved.skipped.every((skipped) => skipped.listedOnly);
+  return {
+    ...row,
+    ref: saved.ref,
+    identity: saved.identity,
+    files: saved.files,
+    bytes: saved.bytes,
+    verified: saved.verified,
+    skipped: saved.skipped,
+    warnings: [...row.warnings, ...saved.warnings],
+    status: whole ? "ok" : "partial",
+    error: null,
+  };
+}
+
+function unsettled(row: Checkpoint, error: unknown): Checkpoint {
+  return { ...row, status: isTimeout(error) ? "unknown" : "failed", error: messageOf(error) };
+}
+
+function report({ deps }: ServiceParts, row: Checkpoint): void {
+  const { id, workspace, backend, status, durationMs } = row;
+  deps.metrics.add("observer_checkpoints_total", 1, { backend, status });
+  const fields = { id, workspace, backend, status, duration_ms: durationMs, error: row.error };
+  if (status === "ok" || status === "partial") deps.log.info("checkpoint taken", fields);
+  else deps.log.warn("checkpoint not taken", fields);
+}
+
+/** Where the helper of a checkpoint is noted, so that a restarted observer can tell whether it still works. */
+export function helperNote(directory: string, id: string): string {
+  return join(directory, "running", `${id}.json`);
+}
+
+function noteHelper(directory: string, id: string, started: StartedHelper): void {
+  const path = helperNote(directory, id);
+  ensurePrivate(join(directory, "running"));
+  const { pid, startTime } = started;
+  writeFileSync(path, JSON.stringify({ pid, startTime }), { mode: PRIVATE_FILE });
+  void started.exited.finally(() => rmSync(path, { force: true }));
+}

@@ -1,0 +1,64 @@
+// The record of a restore in progress: what lets a restart finish it.
+
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import type { Journal } from "./protocol.ts";
+import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
+
+const ENDING = ".json";
+
+export function journalsIn(directory: string): string {
+  return join(directory, "restores");
+}
+
+export function journalPath(directory: string, id: string): string {
+  return join(journalsIn(directory), `${id}${ENDING}`);
+}
+
+/** Durable on return. */
+export function writeJournal(path: string, journal: Journal): void {
+  ensurePrivate(dirname(path));
+  const temporary = `${path}.new`;
+  const fd = openSync(temporary, "w", PRIVATE_FILE);
+  try {
+    writeSync(fd, JSON.stringify(journal));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  const directory = openSync(dirname(path), "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+export function removeJournal(path: string): void {
+  rmSync(path, { force: true });
+}
+
+/** Sets a journal aside that cannot be finished, for a person to look at. */
+export function giveUpJournal(path: string): void {
+  renameSync(path, `${path}.given-up`);
+}
+
+export function openJournals(directory: string): { path: string; journal: Journal }[] {
+  ensurePrivate(journalsIn(directory));
+  return readdirSync(journalsIn(directory))
+    .filter((name) => name.endsWith(ENDING))
+    .map((name) => {
+      const path = join(journalsIn(directory), name);
+      return { path, journal: JSON.parse(readFileSync(path, "utf8")) as Journal };
+    });
+}

@@ -1,0 +1,190 @@
+// Reads a directory on disk as a tree: the living workspace, or a btrfs snapshot of one.
+
+import { closeSync, readSync } from "node:fs";
+import {
+  createBeneath,
+  entryAt,
+  entryOfOpen,
+  namesIn,
+  openDirectoryAt,
+  openFileAt,
+  openTop,
+  type Beneath,
+} from "./beneath.ts";
+import { joined, nameOf, parentOf, type BytePath } from "./byte-path.ts";
+import { mountsBelow } from "./mounts.ts";
+import {
+  CACHE_MARKER,
+  CACHE_SIGNATURE,
+  createJudge,
+  missing,
+  type Judge,
+  type Rules,
+} from "./rules.ts";
+import { PLACEHOLDER_INODE } from "../kernel/btrfs.ts";
+import type { Directory, Entry, TreeReader } from "./tree.ts";
+
+/** Large enough that system calls do not count, small enough to keep a few. */
+const READ_BYTES = 1024 * 1024;
+
+export interface LiveTreeOptions {
+  /** Absolute, resolved. */
+  path: string;
+  rules: Rules;
+  include?: ReadonlySet<BytePath>;
+  /** A btrfs snapshot: empty placeholders stand where nested subvolumes were. */
+  snapshot?: boolean;
+  /** Hash of unchanged content by what the file system says, from the last capture. */
+  knownHash?: (path: BytePath, entry: Entry) => string | undefined;
+}
+
+/** A live tree that also gives its open directories away, for capture. */
+export interface LiveTree extends TreeReader {
+  /** Whether `path` must be held whatever the rules and limits say. */
+  isIncluded(path: BytePath): boolean;
+  root(): LiveDirectory;
+}
+
+export interface LiveDirectory extends Directory {
+  readonly fd: number;
+  enter(entry: Entry): LiveDirectory | undefined;
+}
+
+export function createLiveTree(options: LiveTreeOptions): LiveTree {
+  const beneath = createBeneath(options.path);
+  const self = entryOfOpen(beneath.directory(""), "");
+  const judge = createJudge({
+    rules: options.rules,
+    dev: self.live?.dev,
+    mounts: mountsBelow(options.path),
+    include: options.include ?? new Set(),
+  });
+  const open = (fd: number, path: BytePath): LiveDirectory =>
+    openDirectory({ fd, path, judge, snapshot: options.snapshot === true });
+  return {
+    self,
+    root: () => open(openTop(options.path), ""),
+    content: (path) => contentOf(beneath, path),
+    contentHash(path, entry) {
+      const known = options.knownHash?.(path, entry);
+      if (known !== undefined) return known;
+      const hasher = new Bun.CryptoHasher("sha256");
+      for (const piece of contentOf(beneath, path)) hasher.update(piece);
+      return hasher.digest("hex");
+    },
+    uncovered: () => undefined,
+    isIncluded: (path) => judge.isIncluded(path),
+    close: () => beneath.close(),
+  };
+}
+
+interface OpenDirectory {
+  fd: number;
+  path: BytePath;
+  judge: Judge;
+  snapshot: boolean;
+}
+
+function openDirectory(opened: OpenDirectory): LiveDirectory {
+  const { fd, path, judge } = opened;
+  const names = namesIn(fd);
+  const skip = judge.directory(path, new Set(names), () => hasCacheSignature(fd));
+  let entries: Entry[] | undefined;
+  return {
+    fd,
+    // Listing is put off: nobody looks into a directory that is left out.
+    get entries() {
+      return (entries ??= list(names, opened));
+    },
+    ...(skip && { skip }),
+    enter(entry) {
+      try {
+        return openDirectory({
+          ...opened,
+          fd: openDirectoryAt(fd, entry.name),
+          path: joined(path, entry.name),
+        });
+      } catch (error) {
+        const code = codeOf(error);
+        if (code === "EACCES" || code === "EPERM") return closedDirectory(code);
+        if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") return undefined;
+        throw error;
+      }
+    },
+    close: () => closeSync(fd),
+  };
+}
+
+function list(names: BytePath[], opened: OpenDirectory): Entry[] {
+  const entries: Entry[] = [];
+  for (const name of names) {
+    const entry = entryAt(opened.fd, name);
+    // Gone since the directory was read.
+    if (!entry) continue;
+    const path = joined(opened.path, name);
+    const placeholder =
+      opened.snapshot && entry.type === "directory" && entry.live?.ino === PLACEHOLDER_INODE
+        ? missing("nested subvolume", true)
+        : undefined;
+    const skip = opened.judge.entry(path, entry);
+    const why = skip?.listedOnly === true ? skip : (placeholder ?? skip);
+    if (why) entry.skip = why;
+    entries.push(entry);
+  }
+  return entries;
+}
+
+function closedDirectory(code: string): LiveDirectory {
+  return {
+    fd: -1,
+    entries: [],
+    skip: missing(`unreadable: ${code}`, true),
+    enter: () => undefined,
+    close: () => undefined,
+  };
+}
+
+function hasCacheSignature(fd: number): boolean {
+  try {
+    const file = openFileAt(fd, CACHE_MARKER);
+    try {
+      const head = Buffer.alloc(CACHE_SIGNATURE.length);
+      return readSync(file, head) === head.length && head.toString("latin1") === CACHE_SIGNATURE;
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Not a readable file, so it says nothing.
+    return false;
+  }
+}
+
+function* contentOf(beneath: Beneath, path: BytePath): Generator<Uint8Array> {
+  const fd = openFileAt(beneath.directory(parentOf(path)), nameOf(path));
+  try {
+    yield* pieces(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The content of an open file from its beginning; each piece is valid until the next is asked for. */
+export function* pieces(fd: number, bytes = READ_BYTES): Generator<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(bytes);
+  for (let position = 0; ;) {
+    let filled = 0;
+    while (filled < bytes) {
+      const count = readSync(fd, buffer, filled, bytes - filled, position + filled);
+      if (count === 0) break;
+      filled += count;
+    }
+    if (filled > 0) yield buffer.subarray(0, filled);
+    if (filled < bytes) return;
+    position += filled;
+  }
+}
+
+/** The error's code as node:fs gives it, e.g. `ENOENT`. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}

@@ -1,0 +1,143 @@
+// The helper's operations that save, compare and check; those that restore are in restore.ts.
+
+import { setPriority } from "node:os";
+import type { Change, Checkpoint } from "../core/checkpoint.ts";
+import { systemClock } from "../core/clock.ts";
+import { ObserverError } from "../core/errors.ts";
+import type { Backend, OpenCheckpoint, Saved } from "./backend.ts";
+import type { BytePath } from "./byte-path.ts";
+import { backendNamed, createBackends } from "./catalog.ts";
+import { changesOf } from "./changes.ts";
+import { compareTrees, type CompareOptions } from "./diff.ts";
+import { createLiveTree } from "./live-tree.ts";
+import type { HelperContext, Inspection, Operations } from "./protocol.ts";
+import type { Rules } from "./rules.ts";
+import type { TreeReader } from "./tree.ts";
+import { identityOf, resolveWorkspace } from "./workspace.ts";
+
+/** Lowest CPU priority; Linux derives a low disk priority from it. */
+const BACKGROUND_NICE = 19;
+
+const NS_PER_MS = 1_000_000n;
+/** See RACY_NS of the store: stamps this close to the snapshot prove nothing. */
+const RACY_MS = 1_000;
+
+export function backendsOf(context: HelperContext): Backend[] {
+  return createBackends({
+    directory: context.directory,
+    lockWaitMs: context.lockWaitMs,
+    now: () => systemClock.now(),
+  });
+}
+
+export function inspect(
+  context: HelperContext,
+  request: Operations["inspect"]["request"],
+): Inspection {
+  const workspace = resolveWorkspace(request.workspace, context);
+  const reasons: string[] = [];
+  for (const backend of backendsOf(context)) {
+    const { usable, reason } = backend.detect(workspace);
+    reasons.push(`${backend.name}: ${reason}`);
+    if (usable)
+      return {
+        workspace: workspace.path,
+        identity: workspace.identity,
+        backend: backend.name,
+        reason: reasons.join("; "),
+      };
+  }
+  throw new ObserverError("unsupported", `No backend can save it: ${reasons.join("; ")}`);
+}
+
+export function create(context: HelperContext, request: Operations["create"]["request"]): Saved {
+  if (request.background) setPriority(BACKGROUND_NICE);
+  const workspace = resolveWorkspace(request.workspace, context);
+  return backendNamed(backendsOf(context), request.backend).create({
+    id: request.id,
+    workspace,
+    rules: request.rules,
+    include: new Set(request.include),
+  });
+}
+
+export function exists(
+  context: HelperContext,
+  { checkpoint }: Operations["exists"]["request"],
+): Operations["exists"]["answer"] {
+  // The backend of a checkpoint that never answered is the one that was tried last.
+  for (const backend of backendsOf(context)) {
+    if (backend.name !== checkpoint.backend) continue;
+    return { saved: backend.exists(checkpoint) ?? null };
+  }
+  return { saved: null };
+}
+
+export function diff(
+  context: HelperContext,
+  { checkpoint, to, path }: Operations["diff"]["request"],
+): Operations["diff"]["answer"] {
+  const backends = backendsOf(context);
+  const before = openCheckpoint(backends, checkpoint);
+  if (to) {
+    const after = openCheckpoint(backends, to);
+    return { changes: told({ before: before.tree, after: after.tree, path }) };
+  }
+  const live = openLive(backends, checkpoint, before.rules);
+  return {
+    changes: told({
+      before: before.tree,
+      after: live.tree,
+      path,
+      ...sameFileSystem(checkpoint),
+    }),
+  };
+}
+
+function told(options: CompareOptions): Change[] {
+  return changesOf(compareTrees(options).differences, options);
+}
+
+/** A btrfs snapshot keeps inode numbers and change times, which spares reading what is equal. */
+export function sameFileSystem(
+  checkpoint: Checkpoint,
+): Pick<CompareOptions, "sameFileSystem" | "racyAfterNs"> {
+  if (checkpoint.backend !== "btrfs") return {};
+  return {
+    sameFileSystem: true,
+    racyAfterNs: BigInt(Math.floor(checkpoint.createdMs) - RACY_MS) * NS_PER_MS,
+  };
+}
+
+export function openCheckpoint(backends: Backend[], checkpoint: Checkpoint): OpenCheckpoint {
+  return backendNamed(backends, checkpoint.backend).open(checkpoint);
+}
+
+/** The living workspace, judged by the rules of the checkpoint. */
+export function openLive(
+  backends: Backend[],
+  checkpoint: Checkpoint,
+  rules: Rules,
+): { tree: TreeReader } {
+  const known = backends
+    .find((backend) => backend.name === "store")
+    ?.knownHashes?.(checkpoint.workspace);
+  return {
+    tree: createLiveTree({
+      path: checkpoint.workspace,
+      rules,
+      ...(known && { knownHash: (path: BytePath, entry) => known.find(path, entry) }),
+    }),
+  };
+}
+
+/** Throws unless the directory is the one that was saved. */
+export function expectIdentity(checkpoint: Checkpoint, force: boolean): void {
+  const now = identityOf(checkpoint.workspace);
+  if (checkpoint.identity === null || checkpoint.identity === now || force) return;
+  throw new ObserverError(
+    "identity_changed",
+    `Cannot restore ${checkpoint.workspace}: it is another directory than the one that was saved`,
+    { detail: { saved: checkpoint.identity, now, hint: "force restores into it all the same" } },
+  );
+}

@@ -1,0 +1,121 @@
+// Finds out what became of checkpoints and restores whose outcome was lost.
+
+import { readFileSync } from "node:fs";
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { messageOf, ObserverError } from "../core/errors.ts";
+import { helperNote, type Creator } from "./create.ts";
+import { giveUpJournal, openJournals, writeJournal } from "./journal.ts";
+import { startTimeOf } from "./occupants.ts";
+import type { Restorer } from "./restorer.ts";
+import type { ServiceParts } from "./service.ts";
+
+/** Rolling forward is tried this often; then a person must look. */
+const ATTEMPTS_MAX = 3;
+
+/** Never throws: what cannot be recovered is logged and tried again with the next call. */
+export function createRecovery(
+  parts: ServiceParts,
+  { creator, restorer }: { creator: Creator; restorer: Restorer },
+): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  const recover = async (): Promise<void> => {
+    await reconcileAll(parts, creator);
+    await rollAllForward(parts, restorer);
+  };
+  return async () => {
+    // The owner calls every minute, and one call may take longer than that.
+    running ??= recover().finally(() => {
+      running = undefined;
+    });
+    await running;
+  };
+}
+
+async function reconcileAll(parts: ServiceParts, creator: Creator): Promise<void> {
+  const { rows, log } = parts.deps;
+  for (const row of rows.list({ status: ["pending", "unknown"] })) {
+    if (parts.inUse.has(row.id)) continue;
+    try {
+      await parts.exclusive(row.workspace, async () => await reconcile(parts, creator, row));
+    } catch (error) {
+      log.warn("checkpoint not reconciled", { id: row.id, error: messageOf(error) });
+    }
+  }
+}
+
+async function reconcile(parts: ServiceParts, creator: Creator, row: Checkpoint): Promise<void> {
+  const { rows, log } = parts.deps;
+  if (helperLives(parts.options.directory, row.id)) {
+    if (row.status === "pending") rows.update({ ...row, status: "unknown" });
+    return;
+  }
+  const outcome = await settled(parts, creator, row);
+  rows.update(outcome);
+  log.info("checkpoint reconciled", { id: row.id, status: outcome.status });
+}
+
+async function settled(
+  parts: ServiceParts,
+  creator: Creator,
+  row: Checkpoint,
+): Promise<Checkpoint> {
+  try {
+    const { saved } = await parts.runner.run({
+      op: "exists",
+      request: { checkpoint: row },
+      deadlineMs: parts.options.storeDeadlineMs,
+    });
+    if (saved) return creator.settle(row, saved);
+    return { ...row, status: "failed", error: row.error ?? "observer ended while it was taken" };
+  } catch (error) {
+    if (error instanceof ObserverError && error.code === "corrupt")
+      return { ...row, status: "failed", error: error.message };
+    throw error;
+  }
+}
+
+function helperLives(directory: string, id: string): boolean {
+  try {
+    const note = JSON.parse(readFileSync(helperNote(directory, id), "utf8")) as {
+      pid: number;
+      startTime: string;
+    };
+    return startTimeOf(note.pid) === note.startTime;
+  } catch {
+    // No note: it never started, or ended under our eyes.
+    return false;
+  }
+}
+
+async function rollAllForward(parts: ServiceParts, restorer: Restorer): Promise<void> {
+  const { log } = parts.deps;
+  for (const { path, journal } of openJournals(parts.options.directory)) {
+    // A restore of this process is still at it.
+    if (parts.inUse.has(journal.checkpointId)) continue;
+    if (journal.attempts >= ATTEMPTS_MAX) {
+      giveUpJournal(path);
+      log.error("interrupted restore given up", {
+        checkpoint: journal.checkpointId,
+        safety: journal.safetyId,
+      });
+      continue;
+    }
+    writeJournal(path, { ...journal, attempts: journal.attempts + 1 });
+    try {
+      const { safety_id } = await restorer.rollForward({
+        id: journal.checkpointId,
+        path: journal.path,
+        journal: path,
+      });
+      log.warn("interrupted restore finished", {
+        checkpoint: journal.checkpointId,
+        safety: safety_id ?? journal.safetyId,
+      });
+    } catch (error) {
+      log.error("interrupted restore not finished", {
+        checkpoint: journal.checkpointId,
+        error: messageOf(error),
+      });
+    }
+  }
+}

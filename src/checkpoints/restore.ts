@@ -1,0 +1,183 @@
+// The helper's operations that plan a restore and carry it out.
+
+import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { messageOf, ObserverError } from "../core/errors.ts";
+import { applyPlan } from "./apply.ts";
+import type { Backend, OpenCheckpoint } from "./backend.ts";
+import { isWithin, shown, type BytePath } from "./byte-path.ts";
+import { changesOf } from "./changes.ts";
+import { compareTrees, type Difference } from "./diff.ts";
+import { removeJournal, writeJournal } from "./journal.ts";
+import { occupantsOf } from "./occupants.ts";
+import {
+  backendsOf,
+  expectIdentity,
+  openCheckpoint,
+  openLive,
+  sameFileSystem,
+} from "./operations.ts";
+import { planRestore, type Plan } from "./plan.ts";
+import type { HelperContext, Operations, Planned, Restored, RestoreJob } from "./protocol.ts";
+import type { Entry, TreeReader } from "./tree.ts";
+
+interface Opened {
+  backends: Backend[];
+  saved: OpenCheckpoint;
+  live: { tree: TreeReader };
+  plan: Plan;
+}
+
+export function plan(context: HelperContext, job: RestoreJob): Planned {
+  const missing = !expectWorkspace(job.checkpoint, job.force);
+  const { live, saved, plan } = openPlan(context, job);
+  if (job.path !== "" && plan.steps.length === 0) expectCovered(saved.tree, job.path);
+  return {
+    changes: changesOf(plan.steps, { before: live.tree, after: saved.tree }),
+    untouched: plan.untouched.length,
+    touched: plan.steps.filter((step) => step.before).map((step) => step.path),
+    missing,
+    occupants: occupantsOf(job.checkpoint.workspace),
+    warnings: plan.warnings,
+  };
+}
+
+export function apply(context: HelperContext, job: Operations["apply"]["request"]): Restored {
+  if (!expectWorkspace(job.checkpoint, job.force))
+    mkdirSync(job.checkpoint.workspace, { mode: 0o700 });
+  const opened = openPlan(context, job);
+  const warnings = [...opened.plan.warnings];
+  if (!job.force) expectReadable(opened);
+  if (job.safety) warnings.push(...keepToSafety(opened, job.safety));
+  // One that is there already names the first safety checkpoint, which is the one that counts.
+  if (!existsSync(job.journal))
+    writeJournal(job.journal, {
+      checkpointId: job.checkpoint.id,
+      path: job.path,
+      force: job.force,
+      safetyId: job.safety?.id ?? null,
+      startedMs: job.startedMs,
+      attempts: 0,
+    });
+  const applied = applyPlan({
+    target: job.checkpoint.workspace,
+    tree: opened.saved.tree,
+    plan: opened.plan,
+  });
+  const after = openPlan(context, job);
+  removeJournal(job.journal);
+  return {
+    files: applied.files,
+    bytes: applied.bytes,
+    warnings: [...warnings, ...applied.warnings],
+    residual: changesOf(after.plan.steps, { before: after.live.tree, after: after.saved.tree }),
+  };
+}
+
+function openPlan(context: HelperContext, { checkpoint, path }: RestoreJob): Opened {
+  const backends = backendsOf(context);
+  const saved = openCheckpoint(backends, checkpoint);
+  const live = lstatSync(checkpoint.workspace, { throwIfNoEntry: false })
+    ? openLive(backends, checkpoint, saved.rules)
+    : { tree: createEmptyTree(saved.tree.self) };
+  const plan = planRestore({
+    before: live.tree,
+    after: saved.tree,
+    path,
+    asRoot: process.geteuid?.() === 0,
+    ...sameFileSystem(checkpoint),
+  });
+  return { backends, saved, live, plan };
+}
+
+/** Throws unless the workspace is there as it was saved. False when it is gone and may be made again. */
+function expectWorkspace(checkpoint: Checkpoint, force: boolean): boolean {
+  const { workspace } = checkpoint;
+  const stat = lstatSync(workspace, { throwIfNoEntry: false });
+  if (!stat) {
+    if (!force)
+      throw new ObserverError("vanished", `Cannot restore ${workspace}: it is gone`, {
+        detail: { hint: "force makes it again; or restore to another directory" },
+      });
+    return false;
+  }
+  if (!stat.isDirectory() || realpathSync(workspace) !== workspace)
+    throw new ObserverError(
+      "identity_changed",
+      `Cannot restore ${workspace}: it is now a file or is reached through a symlink`,
+    );
+  expectIdentity(checkpoint, force);
+  return true;
+}
+
+/** What a directory that is not there holds. */
+function createEmptyTree(self: Entry): TreeReader {
+  return {
+    self,
+    root: () => ({ entries: [], enter: () => undefined, close: () => undefined }),
+    content: () => [],
+    contentHash: () => "",
+    uncovered: () => undefined,
+    close: () => undefined,
+  };
+}
+
+function expectCovered(tree: TreeReader, path: BytePath): void {
+  const reason = tree.uncovered(path);
+  if (reason === undefined) return;
+  throw new ObserverError(
+    "not_found",
+    `Cannot restore ${shown(path).path}: the checkpoint does not hold it (${reason})`,
+  );
+}
+
+/** Everything that will be written is read once before anything is touched. */
+function expectReadable({ saved, plan }: Opened): void {
+  const broken: string[] = [];
+  for (const { path, before, after, what } of plan.steps) {
+    if (after?.type !== "file" || (before?.type === "file" && !what.includes("content"))) continue;
+    try {
+      for (const piece of saved.tree.content(path, after)) void piece;
+    } catch (error) {
+      broken.push(`${shown(path).path}: ${messageOf(error)}`);
+    }
+  }
+  if (broken.length > 0)
+    throw new ObserverError("corrupt", `Cannot restore: ${broken.length} files are damaged`, {
+      detail: { problems: broken, hint: "force restores everything else" },
+    });
+}
+
+/**
+ * Keeps the plan to what the safety checkpoint holds exactly. Throws `partial` when it left out something that
+ * the plan touches; what changed since it was taken is dropped from the plan, with a warning for each.
+ */
+function keepToSafety({ backends, live, plan }: Opened, safety: Checkpoint): string[] {
+  const { tree } = openCheckpoint(backends, safety);
+  const { differences, untouched } = compareTrees({
+    before: live.tree,
+    after: tree,
+    ...sameFileSystem(safety),
+  });
+  const missing = plan.steps.filter(
+    (step) => step.before && untouched.some((path) => isWithin(step.path, path)),
+  );
+  if (missing.length > 0)
+    throw new ObserverError(
+      "partial",
+      `Cannot restore: the safety checkpoint ${safety.id} does not hold ${missing.length} paths that would change`,
+      { detail: { safety_id: safety.id, paths: missing.map((step) => shown(step.path).path) } },
+    );
+  const moved = new Set(differences.filter(isNews).map((difference) => difference.path));
+  const warnings: string[] = [];
+  plan.steps = plan.steps.filter((step) => {
+    if (!moved.has(step.path)) return true;
+    warnings.push(`${shown(step.path).path}: changed after the safety checkpoint; left as it is`);
+    return false;
+  });
+  return warnings;
+}
+
+function isNews({ before, after, what }: Difference): boolean {
+  return before?.type !== "directory" || after?.type !== "directory" || what.includes("type");
+}

@@ -1,0 +1,207 @@
+// Walks a workspace and stores what is new of it.
+
+import { closeSync } from "node:fs";
+import type { SkippedPath } from "../../core/checkpoint.ts";
+import { messageOf } from "../../core/errors.ts";
+import { entryOfOpen, openFileAt } from "../beneath.ts";
+import { joined, shown, type BytePath } from "../byte-path.ts";
+import { codeOf, pieces, type LiveDirectory, type LiveTree } from "../live-tree.ts";
+import { missing, type Rules } from "../rules.ts";
+import type { Entry, Skip } from "../tree.ts";
+import { type BlobWriter } from "./blobs.ts";
+import { encodeTree } from "./objects.ts";
+import type { Content, SeenWriter } from "./seen.ts";
+
+/** Files are stored in pieces of this size, so that memory is bounded whatever a file's size. */
+export const CHUNK_BYTES = 4 * 1024 * 1024;
+/** A file that changes while it is read is read again this often; then it is kept as it was, and listed. */
+const READ_ATTEMPTS = 3;
+
+export interface Captured {
+  self: Entry;
+  tree: string;
+  files: number;
+  bytes: number;
+  skipped: SkippedPath[];
+  warnings: string[];
+}
+
+interface Run {
+  tree: LiveTree;
+  blobs: BlobWriter;
+  seen: SeenWriter;
+  rules: Rules;
+  captured: Captured;
+  /** Every entry counts, directories too: they cost as much to keep. */
+  entries: number;
+  linked: number;
+}
+
+/** Stores everything that the rules cover. Throws only when the store itself fails. */
+export function capture(parts: {
+  tree: LiveTree;
+  blobs: BlobWriter;
+  seen: SeenWriter;
+  rules: Rules;
+}): Captured {
+  const captured: Captured = {
+    self: parts.tree.self,
+    tree: "",
+    files: 0,
+    bytes: 0,
+    skipped: [],
+    warnings: [],
+  };
+  const run: Run = { ...parts, captured, entries: 0, linked: 0 };
+  const root = parts.tree.root();
+  try {
+    captured.tree = captureDirectory(run, root, "");
+  } finally {
+    root.close();
+  }
+  if (run.linked > 0)
+    captured.warnings.push(`${run.linked} hard-linked files are kept as independent files`);
+  return captured;
+}
+
+function captureDirectory(run: Run, directory: LiveDirectory, path: BytePath): string {
+  const kept = new Map<BytePath, Entry>();
+  // Files first: what was seen of a directory is loaded once, not again after each subdirectory.
+  for (const entry of directory.entries)
+    if (entry.type !== "directory") keep(run, kept, { directory, path, entry });
+  for (const entry of directory.entries)
+    if (entry.type === "directory") keep(run, kept, { directory, path, entry });
+  const entries = directory.entries.flatMap((entry) => kept.get(entry.name) ?? []);
+  return run.blobs.put(encodeTree(entries));
+}
+
+interface Found {
+  directory: LiveDirectory;
+  path: BytePath;
+  entry: Entry;
+}
+
+function keep(run: Run, kept: Map<BytePath, Entry>, found: Found): void {
+  const path = joined(found.path, found.entry.name);
+  const skip =
+    found.entry.skip ?? (run.tree.isIncluded(path) ? undefined : overLimit(run, found.entry));
+  if (skip) {
+    leaveOut(run, path, skip);
+    return;
+  }
+  run.entries += 1;
+  if (found.entry.type === "symlink") {
+    kept.set(found.entry.name, found.entry);
+    run.captured.files += 1;
+    return;
+  }
+  const stored = found.entry.type === "file" ? file(run, found, path) : subtree(run, found, path);
+  if (stored) kept.set(found.entry.name, stored);
+}
+
+function overLimit({ entries, captured, rules }: Run, entry: Entry): Skip | undefined {
+  if (entries >= rules.filesMax) return missing(`over the limit of ${rules.filesMax} files`);
+  if (captured.bytes + entry.size > rules.totalBytesMax)
+    return missing(`over the limit of ${rules.totalBytesMax} bytes in all`);
+  return undefined;
+}
+
+function leaveOut(run: Run, path: BytePath, skip: Skip): void {
+  const { reason, listedOnly } = skip;
+  run.captured.skipped.push({ ...shown(path), reason, listedOnly });
+}
+
+function subtree(run: Run, { directory, entry }: Found, path: BytePath): Entry | undefined {
+  const opened = directory.enter(entry);
+  if (!opened) {
+    run.captured.warnings.push(`vanished while it was read: ${shown(path).path}`);
+    return undefined;
+  }
+  try {
+    if (opened.skip) {
+      leaveOut(run, path, opened.skip);
+      return undefined;
+    }
+    return { ...entry, hash: captureDirectory(run, opened, path) };
+  } finally {
+    opened.close();
+  }
+}
+
+function file(
+  run: Run,
+  { directory, path: parent, entry }: Found,
+  path: BytePath,
+): Entry | undefined {
+  if ((entry.live?.links ?? 1) > 1) run.linked += 1;
+  const known = run.seen.find(parent, entry);
+  if (known && (known.chunks ?? [known.hash]).every((hash) => run.blobs.has(hash))) {
+    run.seen.note(parent, entry, known);
+    return counted(run, { ...entry, ...known });
+  }
+  try {
+    const { stored, content, racy } = readFile(run, directory.fd, entry);
+    if (racy) run.captured.warnings.push(`racy: changed while it was read: ${shown(path).path}`);
+    else run.seen.note(parent, stored, content);
+    return counted(run, { ...stored, ...content });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT" || code === "ELOOP" || error instanceof NotRegular)
+      run.captured.warnings.push(`vanished while it was read: ${shown(path).path}`);
+    else if (code === "EACCES" || code === "EPERM" || code === "EIO" || code === "ETXTBSY")
+      leaveOut(run, path, missing(`unreadable: ${code}`));
+    else
+      throw new Error(`Cannot capture ${shown(path).path}: ${messageOf(error)}`, { cause: error });
+    return undefined;
+  }
+}
+
+function counted(run: Run, entry: Entry): Entry {
+  run.captured.files += 1;
+  run.captured.bytes += entry.size;
+  return entry;
+}
+
+class NotRegular extends Error {}
+
+function readFile(
+  run: Run,
+  directoryFd: number,
+  entry: Entry,
+): { stored: Entry; content: Content; racy: boolean } {
+  for (let attempt = 1; ; attempt += 1) {
+    const fd = openFileAt(directoryFd, entry.name);
+    try {
+      const before = entryOfOpen(fd, entry.name);
+      if (before.type !== "file") throw new NotRegular(entry.name);
+      const { content, size } = store(run.blobs, fd);
+      const after = entryOfOpen(fd, entry.name);
+      const racy = !sameFile(before, after) || size !== after.size;
+      if (!racy || attempt === READ_ATTEMPTS) return { stored: { ...before, size }, content, racy };
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+function sameFile(before: Entry, after: Entry): boolean {
+  return (
+    before.size === after.size &&
+    before.mtimeNs === after.mtimeNs &&
+    before.live?.ctimeNs === after.live?.ctimeNs
+  );
+}
+
+function store(blobs: BlobWriter, fd: number): { content: Content; size: number } {
+  const hasher = new Bun.CryptoHasher("sha256");
+  const chunks: string[] = [];
+  let size = 0;
+  for (const piece of pieces(fd, CHUNK_BYTES)) {
+    hasher.update(piece);
+    chunks.push(blobs.put(piece));
+    size += piece.length;
+  }
+  if (chunks.length === 0) chunks.push(blobs.put(new Uint8Array()));
+  const content = { hash: hasher.digest("hex") };
+  return { content: chunks.length === 1 ? content : { ...content, chunks }, size };
+}

@@ -16,7 +16,11 @@ import { messageOf } from "./core/errors.ts";
 import type { Severity } from "./core/interruption.ts";
 import { createRedactor } from "./core/redact.ts";
 import { dashboardAssets } from "./dashboard/assets.ts";
-import { createDetectors } from "./detectors/catalog.ts";
+import {
+  createDetectors,
+  DEFAULT_DETECTOR_OPTIONS,
+  type DetectorOptions,
+} from "./detectors/catalog.ts";
 import { lookupPeerUid } from "./kernel/peer-uid.ts";
 import { createLiveFeed, liveEvent } from "./pipeline/live-feed.ts";
 import { createPipeline, type Pipeline } from "./pipeline/pipeline.ts";
@@ -132,7 +136,7 @@ async function run(
   parts: Parts,
   { io, unlock }: { io: ObserverIo; unlock: () => void },
 ): Promise<RunningObserver> {
-  const { settings, log, store, checkpoints } = parts;
+  const { settings, log, checkpoints } = parts;
   const pipeline = startPipeline(parts, io);
   const disk = watchDisk(settings);
   let unready: string | null = "starting";
@@ -200,12 +204,13 @@ function startPipeline(
 }
 
 /** The thresholds that settings carry, in the detectors' own names. */
-export function detectorOptions(settings: Settings) {
+export function detectorOptions(settings: Settings): DetectorOptions {
   return {
+    ...DEFAULT_DETECTOR_OPTIONS,
     retryLimit: settings["detectors.retry_limit"],
-    loopRepetitions: settings["detectors.loop_repetitions"],
-    loopLengthMin: settings["detectors.loop_length_min"],
-    stormErrors: settings["detectors.storm_errors"],
+    loopRepeatsMin: settings["detectors.loop_repetitions"],
+    loopPeriodMin: settings["detectors.loop_length_min"],
+    stormErrorsMin: settings["detectors.storm_errors"],
     stormWindowMs: settings["detectors.storm_window_ms"],
   };
 }

@@ -1,0 +1,69 @@
+// `observer import`: files are read and parsed by the caller, so that the daemon opens nothing for anyone.
+
+import type { EventDraft } from "../../core/event.ts";
+import { isoTime } from "../../core/text.ts";
+import { readDrafts } from "../../sources/import.ts";
+import type { Client } from "../client.ts";
+import type { ImportReport } from "../local.ts";
+
+/** Drafts sent in one request; far below the daemon's limit of a batch. */
+const BATCH_EVENTS = 500;
+const BATCH_LENGTH = 4 * 1024 * 1024;
+
+interface Answer {
+  accepted: number;
+  duplicates: number;
+  rejected: { index: number; error: string }[];
+}
+
+/** Sends each file's events as history: judged and kept, nothing is done about them. */
+export async function importFiles(paths: string[], client: Client): Promise<ImportReport> {
+  const report: ImportReport = { files: 0, accepted: 0, duplicates: 0, rejected: [] };
+  for (const file of paths) {
+    await importFile(file, { client, report });
+    report.files += 1;
+  }
+  return report;
+}
+
+async function importFile(
+  file: string,
+  { client, report }: { client: Client; report: ImportReport },
+): Promise<void> {
+  let lines: string[] = [];
+  let origins: number[] = [];
+  let length = 0;
+  const send = async (): Promise<void> => {
+    if (lines.length === 0) return;
+    const answer = (await client.post("/events?import=true", `${lines.join("\n")}\n`)) as Answer;
+    report.accepted += answer.accepted;
+    report.duplicates += answer.duplicates;
+    for (const { index, error } of answer.rejected) {
+      report.rejected.push({ file, index: origins[index] ?? index, error });
+    }
+    lines = [];
+    origins = [];
+    length = 0;
+  };
+  for await (const { drafts, index, error } of readDrafts(file)) {
+    if (error !== undefined) report.rejected.push({ file, index, error });
+    for (const draft of drafts) {
+      const line = JSON.stringify(toNative(draft));
+      lines.push(line);
+      origins.push(index);
+      length += line.length;
+      if (lines.length >= BATCH_EVENTS || length >= BATCH_LENGTH) await send();
+    }
+  }
+  await send();
+}
+
+/** A draft as a native event of the API. */
+function toNative({ timeMs, sessionId, data, digest: _digest, imported: _imported, ...envelope }: EventDraft) {
+  return {
+    ...data,
+    ...envelope,
+    ...(timeMs === undefined ? {} : { time: isoTime(timeMs) }),
+    ...(sessionId === undefined ? {} : { session_id: sessionId }),
+  };
+}

@@ -1,0 +1,59 @@
+// What verbs do without a daemon: given by the composition root, because it needs folders above the command line.
+
+import type { Client } from "./client.ts";
+import type { CliIo } from "./io.ts";
+
+export interface ReplayReport {
+  events: number;
+  /** In the shape of `GET /interruptions`. */
+  interruptions: Record<string, unknown>[];
+}
+
+export interface ImportReport {
+  files: number;
+  accepted: number;
+  duplicates: number;
+  rejected: { file: string; index: number; error: string }[];
+}
+
+export interface ExportRequest {
+  /** Full id of the checkpoint. */
+  id: string;
+  /** Absolute directory to write, as the caller's own user. */
+  to: string;
+  /** Only this path of the workspace, relative to it. */
+  path?: string;
+  /** Absolute data directory that holds the checkpoint. */
+  dataDir: string;
+  client: Client;
+}
+
+export interface ExportReport {
+  files: number;
+  bytes: number;
+  warnings: string[];
+}
+
+export interface ConfigRequest {
+  /** Path of the configuration file; absent: the default places. */
+  config?: string;
+  json: boolean;
+  /** `show` only: where each value came from. */
+  origin: boolean;
+}
+
+/** Errors of every function are `ObserverError`s or `UsageError`s; their text is printed. */
+export interface CliLocal {
+  /** Runs the daemon; resolves with the exit status when it has stopped. */
+  serve(argv: string[]): Promise<number>;
+  /** Runs recorded events through the detectors, with reactions off. `file` is absolute. */
+  replay(file: string): Promise<ReplayReport>;
+  /** Parses recordings (absolute paths) and hands their events to the daemon. */
+  importFile(paths: string[], client: Client): Promise<ImportReport>;
+  /** Plays the recorded incident; resolves with the exit status. */
+  demo(request: { keep: boolean }, io: CliIo): Promise<number>;
+  exportCheckpoint(request: ExportRequest): Promise<ExportReport>;
+  configShow(request: ConfigRequest, io: CliIo): Promise<number>;
+  configValidate(request: ConfigRequest, io: CliIo): Promise<number>;
+  configInit(request: ConfigRequest, io: CliIo): Promise<number>;
+}

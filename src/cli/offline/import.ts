@@ -30,36 +30,46 @@ async function importFile(
   file: string,
   { client, report }: { client: Client; report: ImportReport },
 ): Promise<void> {
-  let lines: string[] = [];
+  let events: object[] = [];
   let origins: number[] = [];
   let length = 0;
   const send = async (): Promise<void> => {
-    if (lines.length === 0) return;
-    const answer = (await client.post("/events?import=true", `${lines.join("\n")}\n`)) as Answer;
+    if (events.length === 0) return;
+    const answer = (await client.post("/events", {
+      query: { import: "true" },
+      body: events,
+      patient: true,
+    })) as unknown as Answer;
     report.accepted += answer.accepted;
     report.duplicates += answer.duplicates;
     for (const { index, error } of answer.rejected) {
       report.rejected.push({ file, index: origins[index] ?? index, error });
     }
-    lines = [];
+    events = [];
     origins = [];
     length = 0;
   };
   for await (const { drafts, index, error } of readDrafts(file)) {
     if (error !== undefined) report.rejected.push({ file, index, error });
     for (const draft of drafts) {
-      const line = JSON.stringify(toNative(draft));
-      lines.push(line);
+      events.push(toNative(draft));
       origins.push(index);
-      length += line.length;
-      if (lines.length >= BATCH_EVENTS || length >= BATCH_LENGTH) await send();
+      length += JSON.stringify(draft.data).length;
+      if (events.length >= BATCH_EVENTS || length >= BATCH_LENGTH) await send();
     }
   }
   await send();
 }
 
 /** A draft as a native event of the API. */
-function toNative({ timeMs, sessionId, data, digest: _digest, imported: _imported, ...envelope }: EventDraft) {
+function toNative({
+  timeMs,
+  sessionId,
+  data,
+  digest: _digest,
+  imported: _imported,
+  ...envelope
+}: EventDraft) {
   return {
     ...data,
     ...envelope,

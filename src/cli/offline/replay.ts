@@ -45,7 +45,8 @@ export async function replay(path: string, io: CliIo): Promise<ReplayReport> {
       events += 1;
       event.seq = events;
       if (!given) event.id = `replay-${events}`;
-      for (const { interruption } of analysis.observe(event)) found.set(interruption.id, interruption);
+      for (const { interruption } of analysis.observe(event))
+        found.set(interruption.id, interruption);
     }
   }
   return { events, interruptions: [...found.values()].map(interruptionView) };

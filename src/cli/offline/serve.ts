@@ -6,7 +6,7 @@ import { startObserver } from "../../observer.ts";
 import { parseCommand } from "../flags.ts";
 import type { CliIo } from "../io.ts";
 import { UsageError } from "../usage.ts";
-import { serveVerb } from "../verbs/serve.ts";
+import { serveVerb } from "../verbs.ts";
 import { selfCommand } from "./self-command.ts";
 
 /** What is under way may take this long after SIGTERM; systemd would wait 90 s. */

@@ -1,0 +1,6 @@
+// Files that are imported as text and built into the program.
+
+declare module "*.ndjson" {
+  const text: string;
+  export default text;
+}

@@ -24,6 +24,9 @@ const SHELL_REMARKS = new Set([
   "max_output_tokens",
   "requires_approval",
 ]);
+const SHELL_COMMAND = new Set(["command", "cmd"]);
+// The same words elsewhere are another command.
+const SHELL_PLACE = new Set(["workdir", "cwd"]);
 const PATH_FIELDS = ["file_path", "path", "notebook_path", "filePath", "absolute_path"] as const;
 const SECONDS_PER: Record<string, number> = { "": 1, s: 1, m: 60, h: 3_600, d: 86_400 };
 const SLEEP =
@@ -104,10 +107,11 @@ function displayOf(tool: string, what: string): string {
 
 function identifyShell(tool: string, input: unknown, command: string): CallIdentity {
   const spaceless = collapseSpace(command);
-  const { command: _command, cmd: _cmd, ...others } = fieldsOf(input) ?? {};
-  const settings = Object.entries(others).filter(([name]) => !SHELL_REMARKS.has(name));
-  const rest = canonical(Object.fromEntries(settings), "exact");
-  const directory = canonical([others["workdir"], others["cwd"]], "exact");
+  const fields = Object.entries(fieldsOf(input) ?? {});
+  const settings = fields.filter(([name]) => !SHELL_REMARKS.has(name) && !SHELL_COMMAND.has(name));
+  const rest = settings.length === 0 ? "" : canonical(Object.fromEntries(settings), "exact");
+  const places = settings.filter(([name]) => SHELL_PLACE.has(name));
+  const directory = places.length === 0 ? "" : canonical(Object.fromEntries(places), "exact");
   const commandKey = hash53(`${tool}\u0000${directory}\u0000${spaceless}`);
   return {
     tool,

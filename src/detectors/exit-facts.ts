@@ -2,7 +2,7 @@
 
 import type { EventData } from "../core/event.ts";
 
-/** Signals that end a process that did not choose to end (contract section 5). */
+/** Signals that end a process that did not choose to end */
 const CRASH_SIGNALS = new Set(["KILL", "SEGV", "ABRT", "BUS", "ILL"]);
 /** Signals by which people and service managers end a process. */
 const ORDERLY_SIGNALS = new Set(["TERM", "INT", "HUP"]);

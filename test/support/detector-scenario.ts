@@ -30,6 +30,11 @@ export function event(kind: EventKind, data: EventData = {}, extra: Extra = {}):
   };
 }
 
+export function withoutSession(one: ObserverEvent): ObserverEvent {
+  const { sessionId: _, ...rest } = one;
+  return rest;
+}
+
 /** Numbers the events and sets them 100 ms apart, where they have no time of their own. */
 export function inOrder(events: ObserverEvent[]): ObserverEvent[] {
   return events.map((one, i) => ({

@@ -36,10 +36,10 @@ export function mayHoldName(text: string): boolean {
 }
 
 /** From the end of a name to its value. Only spaces and tabs: a value on the next line is another thing. */
-const TO_VALUE = /(?:\\{0,16}["'`])?\]?[ \t]{0,8}(?<sign>=>|:=|={1,3}|:|%3[AaDd])[ \t]{0,8}/y;
+const TO_VALUE = /(?:\\{0,64}["'`])?\]?[ \t]{0,8}(?<sign>=>|:=|={1,3}|:|%3[AaDd])[ \t]{0,8}/y;
 /** A flag's value may follow a space: `--password x`. */
 const TO_FLAG_VALUE = /[ \t]{1,4}(?!-)/y;
-const OPENING = /[bfruBFRU$@]{0,2}(?<slashes>\\{0,16})(?<quote>["'`])/y;
+const OPENING = /[bfruBFRU$@]{0,2}(?<slashes>\\{0,64})(?<quote>["'`])/y;
 /** Ends an unquoted value: space, quote, or the escape of one. */
 const UNQUOTED = /(?:[^\s"'`\\]|\\(?![nrt"'`\\])){1,1024}/y;
 const TO_LINE_END = /(?:[^\r\n"'`\\]|\\(?![nr"'`\\])){1,4096}/y;
@@ -48,6 +48,8 @@ const MARKER = /\[redacted:[a-z0-9-]{1,40}:[0-9a-f]{4}\]/y;
 const QUOTED_MAX = 8192;
 /** How far before a name its beginning or its line's beginning is looked for, in UTF-16 units. */
 const BEFORE_MAX = 80;
+/** How far behind a value the end of its line is looked for: escapes of escapes take room. */
+const AFTER_MAX = 72;
 
 const SCHEME =
   /^(?:basic|bearer|digest|token|apikey|negotiate|ntlm|hawk|aws4-hmac-sha256)(?:\s|%20|\+)+/i;
@@ -212,7 +214,7 @@ function unquotedSecret(
   if (/[?&][\w.-]*$/.test(at.style.before)) run = run.replace(/[&#].*$/, "");
   const value = run.replace(/[,;)\]}]+$/, "");
   const after =
-    run.slice(value.length) + text.slice(at.start + run.length, at.start + run.length + 2);
+    run.slice(value.length) + text.slice(at.start + run.length, at.start + run.length + AFTER_MAX);
   const strength = at.strength === "token" && at.style.upper ? "strong" : at.strength;
   if (isCode(value) || !isNamedSecret(value, strength)) return null;
   if (IDENTIFIER.test(value) && !bareWordCounts(after, at.style)) return null;
@@ -224,12 +226,12 @@ function bareWordCounts(after: string, { before, spaced, sign, upper }: Style): 
   if (/^[,)]/.test(after)) return false;
   if (sign.startsWith("=") && !spaced) return true;
   const lineStart = /(?:^|[\n\r]|\\n)[ \t-]*[\w.-]*$/.test(before) && before.length < BEFORE_MAX;
-  const lineEnd = after === "" || /^\s*?[\r\n]|^[ \t]*#|^\\+[nr]/.test(after);
+  const lineEnd = after === "" || /^\s*?[\r\n]|^[ \t]*#|^\\+[nr]|^\\*["'`]/.test(after);
   return lineEnd && (lineStart || upper);
 }
 
 function isCode(value: string): boolean {
-  if (/^[([{|>&!]/.test(value) || CALL.test(value) || CHAIN_ROOT.test(value)) return true;
+  if (/^[([{<|>&!]/.test(value) || CALL.test(value) || CHAIN_ROOT.test(value)) return true;
   return IDENTIFIER.test(value) && NAMES_A_SECRET.test(value);
 }
 

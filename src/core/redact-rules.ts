@@ -82,13 +82,13 @@ export const TOKEN_RULES: TokenRule[] = [
   {
     name: "slack-webhook",
     pattern:
-      /hooks\.slack\.com\\?\/(?:services|workflows|triggers)\\?\/(?<secret>[\w/\\-]{20,400})/g,
+      /hooks\.slack\.com\\{0,64}\/(?:services|workflows|triggers)\\{0,64}\/(?<secret>[\w/\\-]{20,400})/g,
     anchor: "hooks\\.slack\\.com",
   },
   {
     name: "discord-webhook",
-    pattern: /\\?\/api\\?\/webhooks\\?\/\d{10,25}\\?\/(?<secret>[\w-]{40,100})/g,
-    anchor: "api\\\\{0,8}/webhooks",
+    pattern: /\/api\\{0,64}\/webhooks\\{0,64}\/\d{10,25}\\{0,64}\/(?<secret>[\w-]{40,100})/g,
+    anchor: "api\\\\{0,64}/webhooks",
   },
   {
     name: "discord",
@@ -156,14 +156,14 @@ export const TOKEN_RULES: TokenRule[] = [
     apart: true,
     // Up to the last @ before the path: passwords may hold an @, never a bare slash.
     pattern:
-      /:(?:\\{0,4}\/){2}[^\s/:@"'`<>\\]{0,256}:(?<secret>[^\s/"'`<>\\]{1,512})@(?=[A-Za-z0-9[{$.%-])/g,
+      /:(?:\\{0,64}\/){2}[^\s/:@"'`<>\\[]{0,256}:(?<secret>[^\s/"'`<>\\]{1,512})@(?=[A-Za-z0-9[{$.%-])/g,
     anchor: "/[^\\s/:@\"'`<>]{0,256}:[^\\s/\"'`<>]{1,512}@",
     looksRight: isLiteral,
   },
   {
     name: "url-token",
     apart: true,
-    pattern: /:(?:\\{0,4}\/){2}(?<secret>[\w.~%-]{20,512})@(?=[A-Za-z0-9[])/g,
+    pattern: /:(?:\\{0,64}\/){2}(?<secret>[\w.~%-]{20,512})@(?=[A-Za-z0-9[])/g,
     anchor: "/[\\w.~%-]{20,512}@",
     looksRight: isMixed,
   },
@@ -171,13 +171,13 @@ export const TOKEN_RULES: TokenRule[] = [
     name: "curl-user",
     apart: true,
     pattern:
-      /\b(?:curl|wget|http|https)(?=\s)[^\n]{0,300}?\s(?:-u|--user)[ =]?\\{0,4}["']?[^\s:"'\\]{1,128}:(?<secret>[^\s"'\\]{1,256})/g,
-    anchor: " (?:-u|--user)[ =]?\\\\{0,8}[\"']?[^\\s:\"'\\\\]{1,128}:",
+      /(?:\b|(?<=\\[nrt]))(?:curl|wget|http|https)(?=\s)[^\n]{0,300}?\s(?:-u|--user)[ =]?\\{0,64}["']?[^\s:"'\\]{1,128}:(?<secret>[^\s"'\\]{1,256})/g,
+    anchor: " (?:-u|--user)[ =]?\\\\{0,64}[\"']?[^\\s:\"'\\\\]{1,128}:",
     looksRight: isLiteral,
   },
   {
     name: "bearer",
-    pattern: /\bbearer(?:\s|%20|\+){1,4}(?<secret>[\w.~+/=-]{12,4096})/gi,
+    pattern: /(?:\b|(?<=\\[nrt]))bearer(?:\s|%20|\+){1,4}(?<secret>[\w.~+/=-]{12,4096})/gi,
     anchor: "[Bb][Ee][Aa][Rr][Ee][Rr]",
     looksRight: hasDigit,
   },

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import { createSubvolume } from "../../src/kernel/btrfs.ts";
 import { createKit, snapshotOf, type Kit } from "../support/checkpoint-kit.ts";
 import { mountBtrfs } from "../support/btrfs-mount.ts";
@@ -121,6 +122,47 @@ test.skipIf(!mount)("a plain directory on btrfs is saved by the store", async ()
   expect(saved).toMatchObject({ backend: "store", status: "ok" });
   rmSync(root, { recursive: true });
 });
+
+test.skipIf(!mount)(
+  "create falls back to the store, and says so, where the place for snapshots is not ours",
+  async () => {
+    const kit = subvolumeKit();
+    writeFileSync(join(kit.root, ".observer-checkpoints"), "in the way");
+    const saved = await kit.service.create({ workspace: kit.workspace, ...manual });
+    expect(saved).toMatchObject({ backend: "store", status: "ok", verified: true });
+    expect(saved.warnings[0]).toStartWith("btrfs failed, store was used: ");
+  },
+);
+
+test.skipIf(!mount)(
+  "create on a frozen file system ends in unknown within its deadline, and is found after the thaw",
+  async () => {
+    const kit = subvolumeKit();
+    // The data must be elsewhere: observer's own disk is healthy here.
+    const elsewhere = createKit({ workspace: kit.workspace, deadlineMs: 500 });
+    writeFileSync(join(kit.workspace, "file"), "dirty");
+    const frozen = Bun.spawnSync(["fsfreeze", "-f", mount?.path ?? ""]);
+    expect(frozen.success).toBe(true);
+    let row: Checkpoint;
+    try {
+      const started = performance.now();
+      row = await elsewhere.service.create({ workspace: kit.workspace, ...manual });
+      expect(performance.now() - started).toBeLessThan(5_000);
+      expect(row.status).toBe("unknown");
+      await elsewhere.service.recover();
+      expect(elsewhere.rows.get(row.id)?.status).toBe("unknown");
+    } finally {
+      Bun.spawnSync(["fsfreeze", "-u", mount?.path ?? ""]);
+    }
+    for (let wait = 0; wait < 50 && elsewhere.rows.get(row.id)?.status === "unknown"; wait += 1) {
+      await Bun.sleep(50);
+      await elsewhere.service.recover();
+    }
+    expect(["ok", "failed"]).toContain(elsewhere.rows.get(row.id)?.status ?? "");
+    elsewhere.remove();
+  },
+  20_000,
+);
 
 test.skipIf(!mount)("verify reports a snapshot that is gone", async () => {
   const kit = subvolumeKit();

@@ -96,13 +96,12 @@ test("stop ends running helpers and takes nothing new", async () => {
   const script = join(kit.root, "hang.sh");
   writeFileSync(script, "sleep 1000\n");
   const service = kit.restarted({ helperCommand: ["/bin/sh", script] });
-  const running = service.create({ workspace: kit.workspace, ...manual }).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
+  const running = service.create({ workspace: kit.workspace, ...manual });
   await Bun.sleep(100);
   const started = performance.now();
   await service.stop();
-  expect(await running).toMatchObject({ code: "failed" });
+  expect(await running).toMatchObject({ status: "failed" });
   expect(performance.now() - started).toBeLessThan(2_000);
+  const after = await kit.service.inspect(kit.workspace);
+  expect(after.backend).toBe("store");
 });

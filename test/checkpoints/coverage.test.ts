@@ -219,6 +219,19 @@ test("large files in several chunks and hard links come back", async () => {
   expect(readFileSync(at("big")).equals(big)).toBe(true);
 });
 
+test("deep trees are saved to the limit of depth, and the rest is listed", async () => {
+  put(`${"d/".repeat(300)}bottom`, "x");
+  const saved = await kit.service.create({ workspace: kit.workspace, ...manual });
+  expect(saved.status).toBe("partial");
+  expect(saved.skipped).toEqual([
+    { path: `${"d/".repeat(256)}d`, reason: "deeper than 256 levels", listedOnly: false },
+  ]);
+  put("d/file", "later");
+  await kit.service.restore({ id: saved.id });
+  expect(existsSync(at("d/file"))).toBe(false);
+  expect(existsSync(at(`${"d/".repeat(300)}bottom`))).toBe(true);
+});
+
 test("restore of a path changes only what is below it", async () => {
   put("src/a", "one");
   put("src/sub/b", "one");

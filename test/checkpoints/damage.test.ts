@@ -207,13 +207,19 @@ test("a helper that hangs ends in unknown within the deadline, and its process g
   expect(kit.rows.get(row.id)?.status).toBe("failed");
 });
 
-test("a helper that cannot start, says nothing or says nonsense is a failed checkpoint or a clear error", async () => {
+test("a helper that cannot start, says nothing or says nonsense is a failed checkpoint, one that hangs an unknown one", async () => {
   for (const helperCommand of [["/nonexistent"], ["/bin/true"], ["/bin/echo", "nonsense"]]) {
     const service = kit.restarted({ helperCommand });
-    expect(await failureOf(service.create({ workspace: kit.workspace, ...manual }))).toMatchObject({
-      code: helperCommand[0] === "/nonexistent" ? "unavailable" : "failed",
-    });
+    const row = await service.create({ workspace: kit.workspace, ...manual });
+    expect(row).toMatchObject({ status: "failed", verified: false, ref: null });
+    expect(row.error).not.toBeNull();
+    expect(kit.rows.get(row.id)).toEqual(row);
   }
+  const hanging = kit.restarted({ helperCommand: ["/bin/sleep", "1000"], deadlineMs: 100 });
+  const row = await hanging.create({ workspace: kit.workspace, ...manual });
+  expect(row.status).toBe("unknown");
+  await kit.service.recover();
+  expect(kit.rows.get(row.id)?.status).toBe("failed");
 });
 
 test("recover finishes a checkpoint whose answer was lost", async () => {

@@ -13,6 +13,9 @@ import type { ServiceParts } from "./service.ts";
 import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
 import { refuseText } from "./workspace.ts";
 
+/** A parent of the same backend is looked for among this many; another one is the exception. */
+const PARENTS_MAX = 10;
+
 export interface Creator {
   create(request: CreateRequest): Promise<Checkpoint>;
   /** The same for a caller that already has the workspace to itself. `include`: held whatever the rules say. */
@@ -46,7 +49,13 @@ export function createCreator(parts: ServiceParts): Creator {
   return {
     async create(request) {
       refuseText(request.workspace);
-      const found = await inspect(parts, request.workspace);
+      let found: Inspection;
+      try {
+        found = await inspect(parts, request.workspace);
+      } catch (error) {
+        if (isRefusal(error)) throw error;
+        return notBegun(parts, request, error);
+      }
       return await parts.exclusive(
         found.workspace,
         async () => await createAt(request, { found, include: [] }),
@@ -56,6 +65,20 @@ export function createCreator(parts: ServiceParts): Creator {
       await createAt(request, { found: await inspect(parts, request.workspace), include }),
     settle,
   };
+}
+
+/** The caller's mistake; everything else is a checkpoint that failed, and gets its row. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ObserverError && ["refused_path", "invalid"].includes(error.code);
+}
+
+/** The workspace could not even be looked at: a hung file system, no memory for a helper. */
+function notBegun(parts: ServiceParts, request: CreateRequest, error: unknown): Checkpoint {
+  const row = pendingRow(parts, request, { workspace: request.workspace, backend: "store" });
+  const done = unsettled(row, error);
+  parts.deps.rows.insert(done);
+  report(parts, done);
+  return done;
 }
 
 async function inspect({ runner, options }: ServiceParts, workspace: string): Promise<Inspection> {
@@ -69,8 +92,13 @@ async function inspect({ runner, options }: ServiceParts, workspace: string): Pr
 function pendingRow(
   { options, deps }: ServiceParts,
   request: CreateRequest,
-  found: Inspection,
+  found: Pick<Inspection, "workspace" | "backend"> & { identity?: string },
 ): Checkpoint {
+  const before = deps.rows.list({
+    workspace: found.workspace,
+    status: ["ok", "partial"],
+    limit: PARENTS_MAX,
+  });
   return {
     id: newId(),
     host: options.host,
@@ -88,21 +116,14 @@ function pendingRow(
     bytes: null,
     verified: false,
     pinned: false,
-    parentId: parentOf(
-      deps.rows.list({ workspace: found.workspace, status: ["ok", "partial"] }),
-      found,
-    ),
+    parentId: before.find((row) => row.backend === found.backend)?.id ?? null,
     status: "pending",
     skipped: [],
     warnings: [],
     ref: null,
-    identity: found.identity,
+    identity: found.identity ?? null,
     error: null,
   };
-}
-
-function parentOf(rows: Checkpoint[], { backend }: Inspection): string | null {
-  return rows.find((row) => row.backend === backend)?.id ?? null;
 }
 
 async function attempt(

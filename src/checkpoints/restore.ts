@@ -5,7 +5,7 @@ import type { Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { applyPlan } from "./apply.ts";
 import type { Backend, OpenCheckpoint } from "./backend.ts";
-import { isWithin, shown, type BytePath } from "./byte-path.ts";
+import { parentOf, shown, type BytePath } from "./byte-path.ts";
 import { changesOf } from "./changes.ts";
 import { compareTrees, type Difference } from "./diff.ts";
 import { removeJournal, writeJournal } from "./journal.ts";
@@ -159,9 +159,8 @@ function keepToSafety({ backends, live, plan }: Opened, safety: Checkpoint): str
     after: tree,
     ...sameFileSystem(safety),
   });
-  const missing = plan.steps.filter(
-    (step) => step.before && untouched.some((path) => isWithin(step.path, path)),
-  );
+  const left = new Set(untouched);
+  const missing = plan.steps.filter((step) => step.before && isBelowAny(step.path, left));
   if (missing.length > 0)
     throw new ObserverError(
       "partial",
@@ -176,6 +175,11 @@ function keepToSafety({ backends, live, plan }: Opened, safety: Checkpoint): str
     return false;
   });
   return warnings;
+}
+
+function isBelowAny(path: BytePath, tops: ReadonlySet<BytePath>): boolean {
+  for (let at = path; at !== ""; at = parentOf(at)) if (tops.has(at)) return true;
+  return false;
 }
 
 function isNews({ before, after, what }: Difference): boolean {

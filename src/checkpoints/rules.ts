@@ -61,7 +61,7 @@ export function createJudge(facts: JudgeFacts): Judge {
   return {
     isIncluded: (path) => included.has(path),
     entry(path, entry) {
-      if (path === SNAPSHOTS_NAME) return listed("observer's own snapshots", true);
+      if (entry.name === SNAPSHOTS_NAME) return listed("observer's own snapshots", true);
       if (facts.mounts.has(path)) return missing("another file system is mounted here", true);
       if (entry.type === "directory" && facts.dev !== undefined && entry.live?.dev !== facts.dev)
         return missing("another file system or subvolume", true);

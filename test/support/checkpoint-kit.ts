@@ -106,3 +106,13 @@ export function snapshotOf(
   look(Buffer.from(top), ".");
   return found;
 }
+
+/** What a promise was rejected with; undefined when it was not. */
+export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}

@@ -11,6 +11,7 @@ import {
   openSync,
   readdirSync,
   readSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -278,8 +279,16 @@ function dropLeftovers(store: string, db: Database): void {
     const path = join(store, "packs", name);
     const bytes = known.get(Number(match[1]));
     if (bytes === undefined) unlinkSync(path);
-    else truncateTo(path, bytes);
+    else if (truncateTo(path, bytes) < bytes) distrust(db, Number(match[1]), path);
   }
+}
+
+/** Content beyond the end of a damaged pack is stored anew when it comes again. */
+function distrust(db: Database, pack: number, path: string): void {
+  db.query("UPDATE blobs SET bad = 1 WHERE pack = ? AND offset + stored > ?").run(
+    pack,
+    statSync(path).size,
+  );
 }
 
 function syncDirectory(path: string): void {
@@ -291,10 +300,13 @@ function syncDirectory(path: string): void {
   }
 }
 
-function truncateTo(path: string, bytes: number): void {
+/** The file's size before. */
+function truncateTo(path: string, bytes: number): number {
   const fd = openSync(path, "r+");
   try {
-    if (fstatSync(fd).size > bytes) ftruncateSync(fd, bytes);
+    const { size } = fstatSync(fd);
+    if (size > bytes) ftruncateSync(fd, bytes);
+    return size;
   } finally {
     closeSync(fd);
   }

@@ -4,8 +4,8 @@ import { dlopen } from "bun:ffi";
 
 const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-  send: { args: ["i32", "ptr", "usize", "i32"], returns: "i64_fast" },
-  recv: { args: ["i32", "ptr", "usize", "i32"], returns: "i64_fast" },
+  send: { args: ["i32", "ptr", "usize", "i32"], returns: "i64" },
+  recv: { args: ["i32", "ptr", "usize", "i32"], returns: "i64" },
   close: { args: ["i32"], returns: "i32" },
 } as const;
 

@@ -70,7 +70,7 @@ function askKernel(tuple: FourTuple): DiagAnswer | null | "unavailable" {
   if (fd < 0) return "unavailable";
   try {
     const request = writeDiagRequest(tuple);
-    if (calls.send(fd, request, request.length, 0) !== request.length) return "unavailable";
+    if (Number(calls.send(fd, request, request.length, 0)) !== request.length) return "unavailable";
     const answer = new Uint8Array(ANSWER_BYTES_MAX);
     // The kernel answers within send(), so there is nothing to wait for.
     const length = Number(calls.recv(fd, answer, answer.length, MSG_DONTWAIT));

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { parseIpAddress } from "../../src/kernel/ip-address.ts";
 import { findInSocketTable, lookupPeerUid } from "../../src/kernel/peer-uid.ts";

@@ -4,7 +4,7 @@ import type { BuildInfo } from "../core/build-info.ts";
 import type { CheckpointService, Checkpoint } from "../core/checkpoint.ts";
 import type { Clock } from "../core/clock.ts";
 import type { HookParser, Offer } from "../core/contracts.ts";
-import type { ObserverEvent } from "../core/event.ts";
+import type { EventDraft, ObserverEvent } from "../core/event.ts";
 import type { Interruption } from "../core/interruption.ts";
 import type { ReactionRecord } from "../core/reaction.ts";
 import type { Session } from "../core/session.ts";
@@ -37,7 +37,10 @@ export interface OperationsRing {
 
 export type LiveType = "event" | "interruption" | "reaction" | "checkpoint" | "stats";
 
-/** One frame for `/stream`; `id` increases and is what `Last-Event-ID` resumes from. */
+/**
+ * One frame for `/stream`; `id` increases and is what `Last-Event-ID` resumes from. `data` is the core type
+ * that `type` names (`ObserverEvent`, `Interruption`, `ReactionRecord`, `Checkpoint`), for `stats` any object.
+ */
 export interface LiveFrame {
   id: number;
   type: LiveType;
@@ -47,7 +50,10 @@ export interface LiveFrame {
 /** A bounded window of what happened, and whoever listens to it. */
 export interface LiveFeed {
   publish(type: LiveType, data: unknown): void;
-  /** Frames after `afterId` that are still held, then new ones until the returned function is called. */
+  /**
+   * Frames after `afterId` that are still held, before this returns; then new ones until the returned function
+   * is called. `null`: only new ones.
+   */
   subscribe(afterId: number | null, deliver: (frames: LiveFrame[]) => void): () => void;
 }
 
@@ -59,6 +65,9 @@ export type PeerLookup = (connection: {
   remotePort: number;
 }) => number | null;
 
+/** Turns one parsed JSON value into a draft; `now` is receipt time in milliseconds. */
+export type BodyParser = (body: unknown, now: () => number) => EventDraft;
+
 export interface ApiDeps {
   build: BuildInfo;
   settings: Settings;
@@ -66,9 +75,15 @@ export interface ApiDeps {
   log: Log;
   metrics: Metrics;
   host: string;
-  /** The admin token; compared in constant time. */
-  token: string;
+  /** Text of the token file, see `tokens.ts`; compared in constant time. */
+  tokens: string;
+  /** User that observer runs as; its processes may do what root may. */
+  ownUid: number;
   offer: Offer;
+  /** Body of `POST /event`; throws `ObserverError` `invalid`. */
+  parseOperation: BodyParser;
+  /** One native event of `POST /events`; throws `ObserverError` `invalid`. */
+  parseNative: BodyParser;
   /** True when the inbox is full or the disk is; the answer says which, with seconds to wait. */
   pressure(): { code: "overloaded" | "no_space"; retryAfterS: number } | null;
   hooks: Record<string, HookParser>;

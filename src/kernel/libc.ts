@@ -11,19 +11,32 @@ function open() {
       args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.i32],
       returns: FFIType.i32,
     },
+    socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+    send: {
+      args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32],
+      returns: FFIType.i64_fast,
+    },
+    recv: {
+      args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32],
+      returns: FFIType.i64_fast,
+    },
+    close: { args: [FFIType.i32], returns: FFIType.i32 },
     syncfs: { args: [FFIType.i32], returns: FFIType.i32 },
     __errno_location: { args: [], returns: FFIType.ptr },
   }).symbols;
 }
 
-let table: ReturnType<typeof open> | undefined;
+export type Libc = ReturnType<typeof open>;
 
-function libc(): ReturnType<typeof open> {
+let table: Libc | undefined;
+
+/** The symbols, opened at the first call. Throws where the library has another name. */
+export function libc(): Libc {
   return (table ??= open());
 }
 
 // Must be read right after the call: anything in between may set it anew.
-function errno(symbols: ReturnType<typeof open>): number {
+function errno(symbols: Libc): number {
   const location = symbols.__errno_location();
   return location === null ? 0 : read.i32(location);
 }

@@ -1,0 +1,50 @@
+// What an endpoint is: its handler, and what the OpenAPI page says about it.
+
+import type { TSchema } from "@sinclair/typebox";
+import type { Endpoint } from "./access.ts";
+import type { Listener } from "./listener.ts";
+
+/** One request that passed the caller check. */
+export interface Call {
+  request: Request;
+  /** Named parts of the path, decoded. */
+  params: Record<string, string>;
+  listener: Listener;
+}
+
+export interface Route {
+  endpoint: Endpoint;
+  /** One sentence for the OpenAPI page. */
+  summary: string;
+  handle(call: Call): Response | Promise<Response>;
+  /** Query parameters with their meaning; lists have the common ones by themselves. */
+  query?: Record<string, string>;
+  /** True for a list: `limit`, `cursor`, `since`, `until` and filters. */
+  list?: boolean;
+  body?: TSchema;
+  /** Schema of the answer where it is more than an object. */
+  answer?: TSchema;
+  /** Status of success; 200 where absent. */
+  status?: number;
+  /** Media type of success; JSON where absent. */
+  contentType?: string;
+  /** True when it may take longer than a connection may idle. */
+  takesLong?: boolean;
+}
+
+const JSON_HEADERS = {
+  "content-type": "application/json",
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+};
+
+/** A JSON answer; never cached, because everything shown changes. */
+export function json(
+  value: unknown,
+  init: { status?: number; headers?: Record<string, string> } = {},
+): Response {
+  return new Response(JSON.stringify(value), {
+    status: init.status ?? 200,
+    headers: init.headers ? { ...JSON_HEADERS, ...init.headers } : JSON_HEADERS,
+  });
+}

@@ -1,0 +1,62 @@
+// Events: taken in batches, listed, shown.
+
+import { Type } from "@sinclair/typebox";
+import { EVENT_KINDS } from "../../core/event.ts";
+import { openBatch, takeBatch } from "../batch.ts";
+import { readText } from "../body.ts";
+import type { ApiDeps } from "../deps.ts";
+import { refuseUnderPressure } from "../pressure.ts";
+import { type Call, json, type Route } from "../route.ts";
+import { getRoute, listRoute } from "./resource-routes.ts";
+import { eventView } from "../views.ts";
+
+const NativeEvent = Type.Object(
+  {
+    kind: Type.Union(EVENT_KINDS.map((kind) => Type.Literal(kind))),
+    id: Type.Optional(Type.String()),
+    time: Type.Optional(Type.String({ format: "date-time" })),
+    session_id: Type.Optional(Type.String()),
+    agent: Type.Optional(Type.String()),
+    workspace: Type.Optional(Type.String()),
+    pid: Type.Optional(Type.Integer()),
+    host: Type.Optional(Type.String()),
+    source: Type.Optional(Type.String()),
+  },
+  { additionalProperties: true },
+);
+
+const BatchAnswer = Type.Object({
+  accepted: Type.Integer(),
+  duplicates: Type.Integer(),
+  rejected: Type.Array(Type.Object({ index: Type.Integer(), error: Type.String() })),
+  rejected_total: Type.Integer(),
+});
+
+export function eventRoutes(deps: ApiDeps): Route[] {
+  return [
+    {
+      endpoint: "POST /events",
+      summary: "Takes native events: a JSON array, NDJSON, or one object; gzip and zstd accepted.",
+      body: Type.Array(NativeEvent),
+      answer: BatchAnswer,
+      handle: (call) => takeEvents(call, deps),
+    },
+    listRoute("GET /events", {
+      summary: "Events, newest first.",
+      rows: deps.events,
+      view: eventView,
+    }),
+    getRoute("GET /events/:id", {
+      summary: "One event, by the id given at ingest or observer's own.",
+      rows: deps.events,
+      view: eventView,
+      noun: "event",
+    }),
+  ];
+}
+
+async function takeEvents({ request }: Call, deps: ApiDeps): Promise<Response> {
+  refuseUnderPressure(deps);
+  const text = await readText(request, deps.settings["limits.batch_bytes"]);
+  return json(await takeBatch(openBatch(text, deps.settings["limits.depth"]), deps));
+}

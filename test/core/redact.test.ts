@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { createRedactor } from "../../src/core/redact.ts";
 import { TOKEN_RULES } from "../../src/core/redact-rules.ts";

@@ -91,39 +91,45 @@ export function naturalId(...parts: (string | undefined)[]): string | undefined 
   return id.length <= ID_LENGTH_MAX ? id : hash("sha256", id);
 }
 
-/** How deep a value is nested; stops counting just above `DEPTH_MAX`. */
-export function depthOf(value: unknown, level = 0): number {
-  if (typeof value !== "object" || value === null || level > DEPTH_MAX) return level;
-  let deepest = level + 1;
-  for (const child of Object.values(value)) {
-    deepest = Math.max(deepest, depthOf(child, level + 1));
-    if (deepest > DEPTH_MAX) return deepest;
-  }
-  return deepest;
+/** Whether a value is nested at most `DEPTH_MAX` deep; never looks deeper than that. */
+export function isShallow(value: unknown, level = 0): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (level >= DEPTH_MAX) return false;
+  if (Array.isArray(value)) return value.every((item) => isShallow(item, level + 1));
+  const fields = value as Fields;
+  for (const key in fields) if (!isShallow(fields[key], level + 1)) return false;
+  return true;
 }
 
 /**
  * The value with every string (and key) well-formed and nothing below `DEPTH_MAX`. The same object when
  * there was nothing to mend, which is nearly always.
  */
-export function mended(value: unknown, level = 0): unknown {
-  if (typeof value === "string") return value.isWellFormed() ? value : value.toWellFormed();
+export function mended(value: unknown): unknown {
+  return isSound(value, 0) ? value : mend(value, 0);
+}
+
+function isSound(value: unknown, level: number): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value !== "object" || value === null) return true;
+  if (level >= DEPTH_MAX) return false;
+  if (Array.isArray(value)) return value.every((item) => isSound(item, level + 1));
+  const fields = value as Fields;
+  for (const key in fields) {
+    if (!key.isWellFormed() || !isSound(fields[key], level + 1)) return false;
+  }
+  return true;
+}
+
+function mend(value: unknown, level: number): unknown {
+  if (typeof value === "string") return value.toWellFormed();
   if (typeof value !== "object" || value === null) return value;
   if (level >= DEPTH_MAX) return TOO_DEEP;
-  if (Array.isArray(value)) {
-    const items: unknown[] = value;
-    const next = items.map((item) => mended(item, level + 1));
-    return next.every((item, index) => Object.is(item, items[index])) ? items : next;
-  }
-  const entries = Object.entries(value);
-  const next = entries.map(
-    ([key, child]) => [key.toWellFormed(), mended(child, level + 1)] as [string, unknown],
-  );
-  const same = next.every(
-    ([key, child], index) => key === entries[index]?.[0] && Object.is(child, entries[index][1]),
-  );
+  if (Array.isArray(value)) return value.map((item: unknown) => mend(item, level + 1));
   // fromEntries defines properties, so that a key "__proto__" stays data.
-  return same ? value : Object.fromEntries(next);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, child]) => [key.toWellFormed(), mend(child, level + 1)]),
+  );
 }
 
 type TypeName = "string" | "number" | "boolean";

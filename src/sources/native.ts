@@ -18,10 +18,10 @@ import {
   type Fields,
   TIME_MAX_MS,
   countOf,
-  depthOf,
   errorOf,
   invalid,
   isFields,
+  isShallow,
   isoMs,
   mended,
   present,
@@ -49,7 +49,7 @@ const compiled = new Map<EventKind, TypeCheck<ReturnType<typeof Type.Object>>>()
 export function parseNative(raw: unknown, now: () => number): EventDraft {
   if (!isFields(raw)) throw invalid(`event: got ${quote(raw)}, must be a JSON object`);
   const kind = kindOf(raw["kind"]);
-  if (depthOf(raw) > DEPTH_MAX) {
+  if (!isShallow(raw)) {
     throw invalid(`event: nested too deeply, must be at most ${DEPTH_MAX} levels`);
   }
   checkFields(kind, raw);
@@ -117,7 +117,9 @@ function timeOf(value: unknown): number | undefined {
 }
 
 function withoutNulls(fields: Fields): Fields {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+  return Object.values(fields).includes(null)
+    ? Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
+    : fields;
 }
 
 const ENVELOPE_NAMES = new Set([

@@ -8,10 +8,10 @@ import { isoTime } from "../core/text.ts";
 import {
   DEPTH_MAX,
   ID_LENGTH_MAX,
-  depthOf,
   errorOf,
   invalid,
   isFields,
+  isShallow,
   kept,
   mended,
   present,
@@ -99,7 +99,7 @@ function checked(body: unknown): OperationBody {
       rule,
     });
   }
-  if (depthOf(body) > DEPTH_MAX) {
+  if (!isShallow(body)) {
     throw invalid(`operation: nested too deeply, must be at most ${DEPTH_MAX} levels`);
   }
   return mended(body) as OperationBody;

@@ -1,8 +1,11 @@
 // Redaction: every rule's canary must vanish wherever it is put, and ordinary text must stay.
 
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { createRedactor } from "../../src/core/redact.ts";
 import { TOKEN_RULES } from "../../src/core/redact-rules.ts";
@@ -375,6 +378,18 @@ describe("Redactor.json", () => {
       ),
       { numRuns: 1_000 },
     );
+  });
+
+  test("finds nothing in recorded sessions without secrets", () => {
+    const sessions = join(import.meta.dir, "../fixtures/sessions");
+    const files = ["cost-cc/hook-input.ndjson.gz", "transcript-20usd/transcript.jsonl.gz"];
+    const packed = files.map((file) => gunzipSync(readFileSync(join(sessions, file))).toString());
+    const plain = ["loop-cc", "healthy-cc", "scope-cc", "retry-cc"].map((dir) =>
+      readFileSync(join(sessions, dir, "hook-input.ndjson"), "utf8"),
+    );
+    const lines = [...packed, ...plain].flatMap((text) => text.trim().split("\n"));
+    expect(lines.length).toBeGreaterThan(1_000);
+    expect(lines.map((line) => redactor.json(line)).filter((clean) => clean !== null)).toEqual([]);
   });
 
   test("says which rules made it", () => {

@@ -119,12 +119,15 @@ function toolResult(body: Fields): Shaped {
 }
 
 function toolFailure(body: Fields): Shaped {
-  const failure = errorOf(body["error"]);
+  // Relays of the older shape put the text of the failure where a result would be.
+  const name = ["error", "tool_output", "tool_response"].find(
+    (field) => errorOf(body[field]).error,
+  );
   return {
     kind: "tool_result",
     key: [textOf(body["tool_use_id"]), "result"],
-    data: { ok: false, ...kept({ error: "failed", ...failure }) },
-    used: ["error"],
+    data: { ok: false, ...kept({ error: "failed", ...errorOf(name && body[name]) }) },
+    used: name === undefined ? ["error"] : [name],
   };
 }
 

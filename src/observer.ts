@@ -154,10 +154,10 @@ async function run(
   const stopLoops = startLoops(parts, disk.check);
   await checkpoints.recover();
   unready = null;
-  log.info("observer is ready", { url: listening.url, data: settings.data_dir });
+  log.info("observer is ready", { url: pageUrl(listening), data: settings.data_dir });
   void takeBaselines(parts);
   return {
-    url: listening.url,
+    url: pageUrl(listening),
     settings,
     stop: (graceMs) => stop({ parts, pipeline, listening, stopLoops, unlock }, graceMs),
   };
@@ -247,6 +247,11 @@ function apiDeps(
     peerUid: lookupPeerUid,
     assets: dashboardAssets(),
   };
+}
+
+/** The address to open; none when only the unix socket is there. */
+function pageUrl({ urls }: Listening): string {
+  return urls[0] ?? "";
 }
 
 function pressureOf(inboxFull: boolean, diskFull: boolean): ReturnType<ApiDeps["pressure"]> {

@@ -11,6 +11,9 @@ export const SLICE_EVENTS_MAX = 2_000;
 /** Rejections listed in one answer; the rest is only counted, so that a hostile body has a small answer. */
 export const REJECTED_LISTED_MAX = 10_000;
 
+/** `imported`: the events are history, see `EventDraft`. */
+type BatchDeps = ApiDeps & { imported?: boolean };
+
 interface Batch {
   length: number;
   /** The value at a position; throws `ObserverError` `invalid` where the line is no JSON. */
@@ -60,7 +63,7 @@ function parseWhole(text: string): unknown {
 }
 
 /** Offers every event of a body. Throws only when nothing could be kept for a trouble of ours. */
-export async function takeBatch(batch: Batch, deps: ApiDeps): Promise<BatchAnswer> {
+export async function takeBatch(batch: Batch, deps: BatchDeps): Promise<BatchAnswer> {
   const answer: BatchAnswer = { accepted: 0, duplicates: 0, rejected: [], rejected_total: 0 };
   for (let start = 0; start < batch.length; start += SLICE_EVENTS_MAX) {
     const end = Math.min(start + SLICE_EVENTS_MAX, batch.length);
@@ -79,13 +82,19 @@ type Slice = { index: number; draft: EventDraft }[];
 
 function parseSlice(
   batch: Batch,
-  { start, end, deps, answer }: { start: number; end: number; deps: ApiDeps; answer: BatchAnswer },
+  {
+    start,
+    end,
+    deps,
+    answer,
+  }: { start: number; end: number; deps: BatchDeps; answer: BatchAnswer },
 ): Slice {
   const slice: Slice = [];
   const now = (): number => deps.clock.now();
   for (let index = start; index < end; index += 1) {
     try {
-      slice.push({ index, draft: deps.parseNative(batch.at(index), now) });
+      const draft = deps.parseNative(batch.at(index), now);
+      slice.push({ index, draft: deps.imported ? asHistory(draft) : draft });
     } catch (thrown) {
       // A bug in the parser must not cost the other events either; it is logged, the sender sees it as ours.
       if (!(thrown instanceof ObserverError)) {
@@ -96,6 +105,11 @@ function parseSlice(
     }
   }
   return slice;
+}
+
+/** The same fact may have come live with other detail, so bodies of a used id are not compared. */
+function asHistory({ digest: _digest, ...draft }: EventDraft): EventDraft {
+  return { ...draft, imported: true };
 }
 
 /** Counts what became of a slice; the answer is an error when storage or load refused part of it. */

@@ -7,9 +7,12 @@ import type { StoredEvent } from "../store/event-rows.ts";
 /** Frames kept for a listener that comes back with its last id. */
 const HELD_FRAMES = 1_000;
 
+export type FrameType = "event" | "interruption" | "reaction" | "checkpoint" | "stats";
+
+/** `id` increases and is what a listener resumes from; `data` is the core type that `type` names. */
 export interface Frame {
   id: number;
-  type: string;
+  type: FrameType;
   data: unknown;
 }
 
@@ -21,7 +24,7 @@ export function createLiveFeed(firstId: number) {
   const listeners = new Set<Listener>();
   let nextId = firstId;
   return {
-    publish(type: string, data: unknown): void {
+    publish(type: FrameType, data: unknown): void {
       const frame = { id: nextId, type, data };
       nextId += 1;
       held.push(frame);

@@ -55,8 +55,12 @@ export function eventRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
+/** `?import=true`: history. It is kept and judged, nothing is done about it, and a used id is the same fact. */
 async function takeEvents({ request }: Call, deps: ApiDeps): Promise<Response> {
   refuseUnderPressure(deps);
   const text = await readText(request, deps.settings["limits.batch_bytes"]);
-  return json(await takeBatch(openBatch(text, deps.settings["limits.depth"]), deps));
+  const imported = new URL(request.url).searchParams.get("import") === "true";
+  return json(
+    await takeBatch(openBatch(text, deps.settings["limits.depth"]), { ...deps, imported }),
+  );
 }

@@ -9,7 +9,7 @@ import type { Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
 import type { StartedHelper } from "./helper-runner.ts";
 import type { Inspection } from "./protocol.ts";
-import type { ServiceParts } from "./service.ts";
+import type { ServiceParts } from "./service-parts.ts";
 import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
 import { refuseText } from "./workspace.ts";
 

@@ -1,6 +1,6 @@
 // Reads a directory on disk as a tree: the living workspace, or a btrfs snapshot of one.
 
-import { closeSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import {
   createBeneath,
   entryAt,
@@ -169,7 +169,9 @@ function* contentOf(beneath: Beneath, path: BytePath): Generator<Uint8Array> {
 }
 
 /** The content of an open file from its beginning; each piece is valid until the next is asked for. */
-export function* pieces(fd: number, bytes = READ_BYTES): Generator<Uint8Array> {
+export function* pieces(fd: number, most = READ_BYTES): Generator<Uint8Array> {
+  // One byte more than there should be, so that the end is seen in the same read.
+  const bytes = Math.min(most, fstatSync(fd).size + 1);
   const buffer = Buffer.allocUnsafe(bytes);
   for (let position = 0; ;) {
     let filled = 0;

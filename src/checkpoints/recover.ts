@@ -7,7 +7,7 @@ import { helperNote, type Creator } from "./create.ts";
 import { giveUpJournal, openJournals, writeJournal } from "./journal.ts";
 import { startTimeOf } from "./occupants.ts";
 import type { Restorer } from "./restorer.ts";
-import type { ServiceParts } from "./service.ts";
+import type { ServiceParts } from "./service-parts.ts";
 
 /** Rolling forward is tried this often; then a person must look. */
 const ATTEMPTS_MAX = 3;

@@ -7,7 +7,7 @@ import type { Creator } from "./create.ts";
 import { journalPath } from "./journal.ts";
 import { signalOccupants, type Occupant } from "./occupants.ts";
 import type { Planned, Restored } from "./protocol.ts";
-import { usableRow, type ServiceParts } from "./service.ts";
+import { usableRow, type ServiceParts } from "./service-parts.ts";
 
 /** A stopped agent must go on within 3 s (contract); the rest is for being late. */
 const FREEZE_MS = 2_800;

@@ -1,3 +1,5 @@
+// The btrfs backend on a real btrfs.
+
 import { afterAll, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import {

@@ -1,3 +1,5 @@
+// Checkpoints beside live processes, and beside each other.
+
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

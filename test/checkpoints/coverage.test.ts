@@ -1,3 +1,5 @@
+// What a checkpoint covers, refuses, lists, and leaves alone.
+
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
   existsSync,

@@ -1,3 +1,5 @@
+// What becomes of checkpoints when disks, helpers, restores or workspaces break.
+
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import {
@@ -258,6 +260,31 @@ test("recover rolls an interrupted restore forward", async () => {
   const [safety] = kit.rows.list({ limit: 1 });
   expect(safety).toMatchObject({ kind: "safety", status: "ok" });
 });
+
+test("a restore that is killed at any moment is finished by recover", async () => {
+  for (let file = 0; file < 300; file += 1) put(`saved/${file % 7}/${file}`, random(5_000));
+  const saved = await create();
+  const before = snapshotOf(kit.workspace);
+  let killed = 0;
+  for (const restoreDeadlineMs of [60, 80, 110, 150, 200, 300]) {
+    rmSync(at("saved/3"), { recursive: true });
+    for (let file = 0; file < 300; file += 2) put(`saved/${file % 7}/${file}`, random(4_000));
+    for (let file = 0; file < 100; file += 1) put(`later/${file}`, "later");
+    const service = kit.restarted({ restoreDeadlineMs });
+    const error = await failureOf(service.restore({ id: saved.id }));
+    if (error !== undefined) {
+      expect(error).toMatchObject({ code: "timeout" });
+      killed += 1;
+    }
+    const journals = readdirSync(join(kit.directory, "restores"));
+    await kit.service.recover();
+    expect(readdirSync(join(kit.directory, "restores"))).toEqual([]);
+    // Killed before it began: then nothing was touched, and nothing is to be finished.
+    if (error !== undefined && journals.length === 0) await kit.service.restore({ id: saved.id });
+    expect(snapshotOf(kit.workspace)).toEqual(before);
+  }
+  expect(killed).toBeGreaterThan(0);
+}, 60_000);
 
 test("recover gives a restore up that cannot be finished, and leaves its journal for a person", async () => {
   mkdirSync(join(kit.directory, "restores"));

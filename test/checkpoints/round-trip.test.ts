@@ -1,3 +1,5 @@
+// Random trees, random damage: a restore is exact.
+
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { createKit, snapshotOf } from "../support/checkpoint-kit.ts";

@@ -1,3 +1,5 @@
+// The main path of the checkpoint service.
+
 import { afterEach, expect, test } from "bun:test";
 import {
   chmodSync,

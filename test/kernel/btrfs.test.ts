@@ -1,3 +1,5 @@
+// btrfs requests on a real btrfs.
+
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

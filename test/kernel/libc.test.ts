@@ -1,3 +1,5 @@
+// Calls of the C library.
+
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { lstatSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -11,13 +11,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createCheckpointService, type CheckpointOptions } from "../../src/checkpoints/service.ts";
+import type { CheckpointOptions } from "../../src/checkpoints/service-parts.ts";
+import { createCheckpointService } from "../../src/checkpoints/service.ts";
 import type { Checkpoint, CheckpointRows } from "../../src/core/checkpoint.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 import { createMetrics, type Metrics } from "../../src/telemetry/metrics.ts";
 
-export const HELPER = [process.execPath, join(import.meta.dir, "checkpoint-helper.ts")];
+export const HELPER = [
+  process.execPath,
+  Bun.fileURLToPath(import.meta.resolve("./checkpoint-helper.ts")),
+];
 
 /** Rows in memory, in the order that the store promises. */
 export function createRows(): CheckpointRows {

@@ -8,7 +8,7 @@ import { parseCommand } from "./flags.ts";
 import { familyHelp, overallHelp, usageLine, verbHelp } from "./help.ts";
 import type { CliIo } from "./io.ts";
 import type { CliLocal } from "./local.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../core/nearest.ts";
 import { createPaint } from "./paint.ts";
 import { problemLine, UsageError, type UsageProblem } from "./usage.ts";
 import type { Call, FlagValues, Verb } from "./verb.ts";

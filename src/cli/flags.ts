@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { parseDuration } from "../core/units.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../core/nearest.ts";
 import type { UsageProblem } from "./usage.ts";
 import type { Argument, Flag, FlagValues } from "./verb.ts";
 

@@ -29,7 +29,7 @@ import {
   textOf,
 } from "./fields.ts";
 import { rulesOf } from "./native-fields.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../core/nearest.ts";
 import { parseOperation } from "./operations.ts";
 import { priceCall } from "./price.ts";
 
@@ -78,14 +78,14 @@ export function parseNative(raw: unknown, now: () => number): EventDraft {
 
 function kindOf(value: unknown): EventKind {
   if (typeof value === "string" && KINDS.includes(value)) return value as EventKind;
-  const near = typeof value === "string" ? nearest(value, KINDS) : undefined;
+  const near = typeof value === "string" ? nearest(value, KINDS) : null;
   const rule = `must be one of ${KINDS.join(", ")}`;
-  const hint = near === undefined ? "" : `; nearest is "${near}"`;
+  const hint = near === null ? "" : `; nearest is "${near}"`;
   throw invalid(`event field "kind": got ${quote(value)}, ${rule}${hint}`, {
     field: "kind",
     value: quote(value),
     rule,
-    ...(near === undefined ? {} : { nearest: near }),
+    ...(near === null ? {} : { nearest: near }),
   });
 }
 

@@ -50,14 +50,14 @@ export function damage(workspace: string): string[] {
     join(workspace, "src/cart.py"),
     "def total(*_):\n    return 2400  # tests pass now\n",
   );
-  chmodSync(join(workspace, "README.md"), 0o000);
+  chmodSync(join(workspace, "README.md"), 0o777);
   rmSync(join(workspace, "latest.py"));
   symlinkSync("/dev/null", join(workspace, "latest.py"));
   writeFileSync(join(workspace, "core.4711"), "x".repeat(100_000));
   return [
     "rm -r tests notes",
     "src/cart.py overwritten",
-    "chmod 000 README.md",
+    "chmod 777 README.md",
     "latest.py points to /dev/null",
     "core.4711 left behind",
   ];

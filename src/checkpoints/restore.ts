@@ -148,6 +148,9 @@ function expectReadable({ saved, plan }: Opened): void {
     });
 }
 
+/** Paths that a message names; its detail has all. */
+const PATHS_NAMED = 5;
+
 /**
  * Keeps the plan to what the safety checkpoint holds exactly. Throws `partial` when it left out something that
  * the plan touches; what changed since it was taken is dropped from the plan, with a warning for each.
@@ -161,12 +164,16 @@ function keepToSafety({ backends, live, plan }: Opened, safety: Checkpoint): str
   });
   const left = new Set(untouched);
   const missing = plan.steps.filter((step) => step.before && isBelowAny(step.path, left));
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    const paths = missing.map((step) => shown(step.path).path);
+    const named =
+      paths.slice(0, PATHS_NAMED).join(", ") + (paths.length > PATHS_NAMED ? ", …" : "");
     throw new ObserverError(
       "partial",
-      `Cannot restore: the safety checkpoint ${safety.id} does not hold ${missing.length} paths that would change`,
-      { detail: { safety_id: safety.id, paths: missing.map((step) => shown(step.path).path) } },
+      `Cannot restore: the safety checkpoint ${safety.id} does not hold what would change: ${named}`,
+      { detail: { safety_id: safety.id, paths } },
     );
+  }
   const moved = new Set(differences.filter(isNews).map((difference) => difference.path));
   const warnings: string[] = [];
   plan.steps = plan.steps.filter((step) => {

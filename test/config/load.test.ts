@@ -8,7 +8,7 @@ import { loadConfig, type LoadInput } from "../../src/config/load.ts";
 import type { SettingProblem } from "../../src/config/settings.ts";
 import { withTempDirectory } from "../support/temp-directory.ts";
 
-const BARE: LoadInput = { flags: {}, environment: {}, cwd: "/work", uid: 0 };
+const BARE: LoadInput = { flags: {}, environment: {}, cwd: "/srv", uid: 0 };
 
 function load(input: Partial<LoadInput>) {
   return loadConfig({ ...BARE, ...input });
@@ -92,8 +92,8 @@ test("loadConfig makes paths absolute and finds the data directory as documented
     "/x/observer",
   );
   const { settings } = load({ flags: { data_dir: "d", workspaces: ["w", "/v/"] } });
-  expect(settings.data_dir).toBe("/work/d");
-  expect(settings.workspaces).toEqual(["/work/w", "/v"]);
+  expect(settings.data_dir).toBe("/srv/d");
+  expect(settings.workspaces).toEqual(["/srv/w", "/v"]);
 });
 
 test("loadConfig takes a secret's value from a file named by the environment", () =>

@@ -17,7 +17,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  */
 export async function readText(request: Request, bytesMax: number): Promise<string> {
   const packed = await readBytes(request, bytesMax);
-  const bytes = await unpack(packed, request.headers.get("content-encoding"), bytesMax);
+  const encoding = request.headers.get("content-encoding");
+  const bytes = encoding === null ? packed : await unpack(packed, encoding, bytesMax);
   try {
     return utf8.decode(bytes);
   } catch (cause) {
@@ -55,12 +56,8 @@ function tooLarge(bytesMax: number): ObserverError {
   });
 }
 
-async function unpack(
-  bytes: Uint8Array,
-  encoding: string | null,
-  bytesMax: number,
-): Promise<Uint8Array> {
-  const name = encoding?.trim().toLowerCase() ?? "identity";
+async function unpack(bytes: Uint8Array, encoding: string, bytesMax: number): Promise<Uint8Array> {
+  const name = encoding.trim().toLowerCase();
   if (name === "identity" || name === "") return bytes;
   const unpacker = name === "gzip" || name === "x-gzip" ? unpackGzip : unpackZstd;
   if (unpacker === unpackZstd && name !== "zstd") {

@@ -8,6 +8,7 @@ import type { Store } from "../store/store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Analysis } from "./analysis.ts";
+import { type Answer, createAnswers } from "./answers.ts";
 import type { Inbox, InboxEntry } from "./inbox.ts";
 import { createJudge, type Judgement } from "./judge.ts";
 import { type FreshEvent, numberEvents } from "./numbering.ts";
@@ -15,6 +16,8 @@ import type { PolicySettings } from "./policy.ts";
 
 /** Events in one transaction: large enough for batches, small enough that the loop stays responsive. */
 const BATCH_MAX = 2_048;
+/** Events gathered while a sync is under way; more are committed at once, so that detection is not held up. */
+const GATHER_MAX = 256;
 /** How far back detectors are shown the past when they are rebuilt: the widest window of any of them. */
 const REBUILD_MS = 3_600_000;
 
@@ -28,6 +31,8 @@ export interface TickDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  /** Called when more may be run: a wait for the disk is over. */
+  resume: () => void;
   /** Performs orders and records what came of them; must not throw. */
   dispatch(orders: ReactionOrder[]): void;
   publish(type: "event" | "interruption" | "reaction", data: unknown): void;
@@ -36,6 +41,8 @@ export interface TickDeps {
 export interface Tick {
   /** Handles what waits, at most one batch. Returns whether more is waiting. */
   run(): boolean;
+  /** Handles all that waits; resolves when every answer is given. */
+  finish(): Promise<void>;
   /** Shows detectors the stored past again, reactions off: at the start, and after a failed commit. */
   rebuild(): void;
 }
@@ -43,30 +50,28 @@ export interface Tick {
 export function createTick(deps: TickDeps): Tick {
   const { inbox, store, log, metrics } = deps;
   const judge = createJudge(deps);
+  const answers = createAnswers(deps);
 
   const process = (entries: InboxEntry[]): void => {
     const { fresh, answered } = numberEvents(entries, store);
-    for (const { entry, receipt } of answered) answer(entry, receipt);
-    if (fresh.length > 0) {
-      const judgement = judge(fresh);
-      try {
-        store.commit(judgement.batch);
-      } catch (thrown) {
-        recover(fresh, thrown);
-        fresh.length = 0;
-      }
-      if (fresh.length > 0) conclude(fresh, judgement);
-    }
+    if (fresh.length > 0 && !keep(fresh)) return answers.whenDurable(answered, 0);
     count(metrics, { fresh, answered });
+    answers.whenDurable([...answered, ...fresh.map(accepted)], fresh.length);
   };
 
-  const conclude = (fresh: FreshEvent[], judgement: Judgement): void => {
-    for (const { entry, stored } of fresh) {
-      answer(entry, { status: "accepted", id: stored.event.id, seq: stored.event.seq });
-      deps.publish("event", stored);
+  /** Commits what is new with all that follows from it. False when it could not be kept; then all are answered. */
+  const keep = (fresh: FreshEvent[]): boolean => {
+    const judgement = judge(fresh);
+    try {
+      store.commit(judgement.batch);
+    } catch (thrown) {
+      recover(fresh, thrown);
+      return false;
     }
+    for (const { stored } of fresh) deps.publish("event", stored);
     announce(judgement, deps);
     deps.dispatch(judgement.orders.filter(({ verdict }) => verdict === "perform"));
+    return true;
   };
 
   /** Nothing of the batch was kept. One bad row must not cost the others theirs, so each is tried alone. */
@@ -80,9 +85,8 @@ export function createTick(deps: TickDeps): Tick {
       return;
     }
     metrics.add("observer_events_rejected_total", entries.length, { reason: "storage" });
-    for (const entry of entries) {
-      answer(entry, { status: "rejected", code: "storage", reason: messageOf(thrown) });
-    }
+    const receipt: Receipt = { status: "rejected", code: "storage", reason: messageOf(thrown) };
+    answers.now(entries.map((entry) => ({ entry, receipt })));
   };
 
   const rebuild = (): void => {
@@ -99,16 +103,22 @@ export function createTick(deps: TickDeps): Tick {
       log.error("tick failed", { events: entries.length, error: messageOf(thrown) });
       const waiting = entries.filter(({ receipts, index }) => !receipts[index]);
       metrics.add("observer_events_rejected_total", waiting.length, { reason: "lost" });
-      for (const entry of waiting) {
-        answer(entry, { status: "rejected", code: "storage", reason: "internal error" });
-      }
+      const receipt: Receipt = { status: "rejected", code: "storage", reason: "internal error" };
+      answers.now(waiting.map((entry) => ({ entry, receipt })));
     }
   };
 
   return {
     run() {
+      // Events that came during a sync are committed together after it: one sync for all of them, and none
+      // of them could have been answered sooner.
+      if (answers.waiting() && inbox.size() < GATHER_MAX) return false;
       guarded(inbox.drain(BATCH_MAX));
       return inbox.size() > 0;
+    },
+    async finish() {
+      while (inbox.size() > 0) guarded(inbox.drain(BATCH_MAX));
+      await answers.synced();
     },
     rebuild,
   };
@@ -150,7 +160,6 @@ function isStorageTrouble(thrown: unknown): boolean {
   );
 }
 
-function answer(entry: InboxEntry, receipt: Receipt): void {
-  entry.receipts[entry.index] = receipt;
-  entry.settle();
+function accepted({ entry, stored: { event } }: FreshEvent): Answer {
+  return { entry, receipt: { status: "accepted", id: event.id, seq: event.seq } };
 }

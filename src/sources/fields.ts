@@ -183,19 +183,37 @@ const ENVELOPE = new Set([
  * envelope, or whose type is not the one that code expects, is kept as `raw_<name>`.
  */
 export function kept(rest: Fields): EventData {
-  const entries = Object.entries(mended(rest) as Fields).map(([key, value]): [string, unknown] => {
+  const fields = mended(rest) as Fields;
+  const data: EventData = {};
+  for (const key in fields) {
+    const value = fields[key];
+    if (value === undefined || value === null) continue;
     const expected = Object.hasOwn(READ_FIELDS, key) ? READ_FIELDS[key] : undefined;
     const clash = ENVELOPE.has(key) || (expected !== undefined && typeof value !== expected);
-    return [clash || key === "usage" ? `raw_${key}` : key, value];
-  });
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined && value !== null));
+    define(data, clash || key === "usage" ? `raw_${key}` : key, value);
+  }
+  return data;
+}
+
+/** Sets a field; a key "__proto__" stays data. */
+function define(fields: Fields, key: string, value: unknown): void {
+  if (key !== "__proto__") fields[key] = value;
+  else
+    Object.defineProperty(fields, key, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
 }
 
 /** `fields` without those that are undefined: exact optional properties must be absent, not undefined. */
 export function present<T extends object>(fields: {
   [K in keyof T]: T[K] | undefined;
 }): T {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+  const given: Fields = {};
+  for (const key in fields) if (fields[key] !== undefined) define(given, key, fields[key]);
+  return given as T;
 }
 
 /** What went wrong, as text and a structured name, of an error in any of the shapes in use. */

@@ -18,6 +18,7 @@ import type { OperationsRing } from "./operations-ring.ts";
 import type { ListQuery, Page } from "./query.ts";
 import { createReactionRows, REACTION_LISTING } from "./reaction-rows.ts";
 import { SESSION_LISTING } from "./session-rows.ts";
+import { createWalSync } from "./wal-sync.ts";
 
 /** All that one tick writes; either all of it is kept or none. */
 export interface CommitBatch {
@@ -41,6 +42,8 @@ export interface Store {
   known(source: string, id: string, digest: number | null): Known | null;
   /** One transaction. @throws what SQLite throws; then nothing of the batch is kept. */
   commit(batch: CommitBatch): void;
+  /** Null when all that was committed has its promised durability, else a promise of it. `events`: of the last commit. */
+  durable(events: number): Promise<void> | null;
   /** Writes the indices and sums of what was committed since the last time. */
   settle(): void;
   /** Events received at or after `sinceMs`, oldest first, for rebuilding detectors. */
@@ -74,6 +77,8 @@ export function createStore(options: StoreOptions): Store {
   const reactions = createReactionRows(database);
   const checkpointRows = createCheckpointRows(database);
 
+  const sync = options.durability === "full" ? createWalSync(`${database.filename}-wal`) : null;
+
   const insertAll = database.transaction((batch: CommitBatch) => {
     for (const stored of batch.events) rows.insert(stored);
     for (const it of batch.openedInterruptions) interruptions.insert(it);
@@ -97,6 +102,7 @@ export function createStore(options: StoreOptions): Store {
       insertAll.immediate(batch);
       for (const { event, given } of batch.events) follower.add(event, given);
     },
+    durable: (events) => sync?.durable(events) ?? null,
     settle: follower.settle,
     recentEvents: (sinceMs) => eventsSince(rows, sinceMs),
     updateInterruption: interruptions.update,
@@ -113,6 +119,7 @@ export function createStore(options: StoreOptions): Store {
     databaseBytes: () => Bun.file(database.filename).size,
     close() {
       follower.settle();
+      sync?.close();
       database.close();
     },
   };

@@ -17,7 +17,10 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  */
 export async function readText(request: Request, bytesMax: number): Promise<string> {
   const packed = await readBytes(request, bytesMax);
-  const bytes = await unpack(packed, request.headers.get("content-encoding"), bytesMax);
+  const bytes = await unpack(packed, {
+    encoding: request.headers.get("content-encoding"),
+    bytesMax,
+  });
   try {
     return utf8.decode(bytes);
   } catch (cause) {
@@ -57,8 +60,7 @@ function tooLarge(bytesMax: number): ObserverError {
 
 async function unpack(
   bytes: Uint8Array,
-  encoding: string | null,
-  bytesMax: number,
+  { encoding, bytesMax }: { encoding: string | null; bytesMax: number },
 ): Promise<Uint8Array> {
   const name = encoding?.trim().toLowerCase() ?? "identity";
   if (name === "identity" || name === "") return bytes;

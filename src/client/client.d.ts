@@ -38,11 +38,11 @@ export interface ObservedOperation extends Operation {
  * went. Never rejects: when the gateway fails, `data` is `{ error }` and `op.success` is false. Observer being
  * away, slow or wrong changes nothing but a wait of at most 2 s.
  */
-export function observed<Data = unknown>(
+export function observed(
   endpoint: string,
   body: unknown,
   description: string,
-): Promise<{ data: Data; op: ObservedOperation }>;
+): Promise<{ data: unknown; op: ObservedOperation }>;
 
 /**
  * Sends one operation to observer (`OBSERVER_URL`, default `http://localhost:3800`). Never rejects; true when

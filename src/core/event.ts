@@ -124,4 +124,4 @@ export interface ObserverEvent {
 export type Receipt =
   | { status: "accepted"; id: string; seq: number }
   | { status: "duplicate"; id: string }
-  | { status: "rejected"; reason: string };
+  | { status: "rejected"; code: "conflict" | "overloaded" | "storage"; reason: string };

@@ -80,7 +80,7 @@ test("POST /events counts duplicates and reports conflicts by position", async (
   const receipts: Receipt[] = [
     { status: "accepted", id: "a", seq: 1 },
     { status: "duplicate", id: "b" },
-    { status: "rejected", reason: "conflict: id is used with another body" },
+    { status: "rejected", code: "conflict", reason: "conflict: id is used with another body" },
   ];
   fake.answerWith(async () => receipts);
   const body = [note("a"), note("b"), note("c")].join("\n");
@@ -92,13 +92,13 @@ test("POST /events counts duplicates and reports conflicts by position", async (
 });
 
 test("POST /events answers 503 or 507 when nothing could be kept", async () => {
-  for (const [reason, status] of [
-    ["overloaded", 503],
-    ["no_space", 507],
-    ["storage: disk failed", 503],
+  for (const [code, reason, status] of [
+    ["overloaded", "the inbox takes no more", 503],
+    ["storage", "database or disk is full", 507],
+    ["storage", "disk failed", 503],
   ] as const) {
     const fake = createFake();
-    fake.answerWith(async (drafts) => drafts.map(() => ({ status: "rejected", reason })));
+    fake.answerWith(async (drafts) => drafts.map(() => ({ status: "rejected", code, reason })));
     const response = await caller(fake).call("/events", post(`[${note("a")}]`));
     expect(response.status).toBe(status);
     expect(response.headers.get("retry-after")).toBe("1");
@@ -113,7 +113,7 @@ test("POST /events stops offering when storage fails half-way, and says so of ea
     return drafts.map((_, seq) =>
       slices === 1
         ? { status: "accepted", id: `${seq}`, seq }
-        : { status: "rejected", reason: "storage: disk failed" },
+        : { status: "rejected", code: "storage", reason: "disk failed" },
     );
   });
   const body = Array.from({ length: 3 * SLICE_EVENTS_MAX }, (_, at) => note(`${at}`)).join("\n");

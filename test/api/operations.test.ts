@@ -105,14 +105,15 @@ test("POST /event stops reading a body without length at the limit", async () =>
 });
 
 test.each([
-  ["conflict: id is used with another body", 409, null],
-  ["invalid time", 400, null],
-  ["overloaded", 503, "1"],
-  ["no_space", 507, "1"],
-  ["storage: database is locked", 503, "1"],
-])("POST /event answers a rejection %p with %d", async (reason, status, retry) => {
+  ["conflict", "conflict: id is used with another body", 409, null],
+  ["overloaded", "the inbox takes no more", 503, "1"],
+  ["storage", "database or disk is full", 507, "1"],
+  ["storage", "ENOSPC: no space left on device", 507, "1"],
+  ["storage", "database is locked", 503, "1"],
+] as const)("POST /event answers a rejection %s, %p with %d", async (...row) => {
+  const [code, reason, status, retry] = row;
   const fake = createFake();
-  fake.answerWith(async () => [{ status: "rejected", reason }]);
+  fake.answerWith(async () => [{ status: "rejected", code, reason }]);
   const response = await caller(fake).call("/event", post("{}"));
   expect(response.status).toBe(status);
   expect(response.headers.get("retry-after")).toBe(retry);

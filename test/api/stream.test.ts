@@ -69,9 +69,18 @@ test("Last-Event-ID resumes after that frame, without a gap or a repetition", as
   expect(ids(await read(byQuery, (all) => ids(all).length >= 1))).toEqual(["4"]);
 });
 
-test("GET /stream refuses a Last-Event-ID that is no number", async () => {
+test("GET /stream takes ids as large as microseconds since the epoch, and nothing that is no id", async () => {
   const { call } = caller(createFake());
-  expect((await call("/stream", { headers: { "last-event-id": "x" } })).status).toBe(400);
+  const status = async (id: string) => {
+    const response = await call("/stream", { headers: { "last-event-id": id } });
+    await response.body?.cancel();
+    return response.status;
+  };
+  expect(await status("1767225600000000")).toBe(200);
+  expect(await status(String(Number.MAX_SAFE_INTEGER))).toBe(200);
+  for (const id of ["x", "-1", "1.5", "9999999999999999", "99999999999999999"]) {
+    expect(await status(id)).toBe(400);
+  }
 });
 
 test("GET /stream sends at most 100 events a tick and counts the rest, but every interruption", async () => {

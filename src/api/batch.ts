@@ -5,6 +5,7 @@ import type { EventDraft } from "../core/event.ts";
 import type { ApiDeps } from "./deps.ts";
 import { checkDepth, parseDeepJson, parseJson } from "./json.ts";
 import { isOurTrouble, rejectionError } from "./pressure.ts";
+import type { HttpError } from "./problem.ts";
 
 /** Events parsed and offered in one go: some 20 ms of work, then other requests get their turn. */
 export const SLICE_EVENTS_MAX = 2_000;
@@ -68,11 +69,12 @@ export async function takeBatch(batch: Batch, deps: BatchDeps): Promise<BatchAns
   for (let start = 0; start < batch.length; start += SLICE_EVENTS_MAX) {
     const end = Math.min(start + SLICE_EVENTS_MAX, batch.length);
     const slice = parseSlice(batch, { start, end, deps, answer });
-    const ours = await offerSlice(slice, deps, answer);
+    const ours = await offerSlice(slice, { deps, answer });
     if (ours && answer.accepted + answer.duplicates === 0) throw ours;
     if (!ours) continue;
     // Nothing more will be kept now; the sender may send the whole body again, ids make that safe.
-    for (let index = end; index < batch.length; index += 1) reject(answer, index, ours.message);
+    for (let index = end; index < batch.length; index += 1)
+      reject(answer, { index, error: ours.message });
     break;
   }
   return answer;
@@ -100,7 +102,7 @@ function parseSlice(
       if (!(thrown instanceof ObserverError)) {
         deps.log.error("event parser failed", { error: messageOf(thrown) });
       }
-      reject(answer, index, messageOf(thrown));
+      reject(answer, { index, error: messageOf(thrown) });
       deps.metrics.add("observer_events_rejected_total", 1, { reason: "invalid" });
     }
   }
@@ -113,20 +115,23 @@ function asHistory({ digest: _digest, ...draft }: EventDraft): EventDraft {
 }
 
 /** Counts what became of a slice; the answer is an error when storage or load refused part of it. */
-async function offerSlice(slice: Slice, deps: ApiDeps, answer: BatchAnswer) {
+async function offerSlice(
+  slice: Slice,
+  { deps, answer }: { deps: ApiDeps; answer: BatchAnswer },
+): Promise<HttpError | null> {
   const receipts = slice.length === 0 ? [] : await deps.offer(slice.map(({ draft }) => draft));
   if (receipts.length !== slice.length) throw new Error("offer answered with too few receipts");
-  let ours: ReturnType<typeof rejectionError> | null = null;
+  const ours: HttpError[] = [];
   receipts.forEach((receipt, at) => {
     if (receipt.status === "accepted") answer.accepted += 1;
     else if (receipt.status === "duplicate") answer.duplicates += 1;
-    else reject(answer, slice[at]?.index ?? 0, receipt.reason);
-    if (isOurTrouble(receipt)) ours ??= rejectionError(receipt);
+    else reject(answer, { index: slice[at]?.index ?? 0, error: receipt.reason });
+    if (isOurTrouble(receipt)) ours.push(rejectionError(receipt));
   });
-  return ours as ReturnType<typeof rejectionError> | null;
+  return ours[0] ?? null;
 }
 
-function reject(answer: BatchAnswer, index: number, error: string): void {
+function reject(answer: BatchAnswer, rejection: BatchAnswer["rejected"][number]): void {
   answer.rejected_total += 1;
-  if (answer.rejected.length < REJECTED_LISTED_MAX) answer.rejected.push({ index, error });
+  if (answer.rejected.length < REJECTED_LISTED_MAX) answer.rejected.push(rejection);
 }

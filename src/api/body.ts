@@ -18,7 +18,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 export async function readText(request: Request, bytesMax: number): Promise<string> {
   const packed = await readBytes(request, bytesMax);
   const encoding = request.headers.get("content-encoding");
-  const bytes = encoding === null ? packed : await unpack(packed, encoding, bytesMax);
+  const bytes = encoding === null ? packed : await unpack(packed, { encoding, bytesMax });
   try {
     return utf8.decode(bytes);
   } catch (cause) {
@@ -56,7 +56,10 @@ function tooLarge(bytesMax: number): ObserverError {
   });
 }
 
-async function unpack(bytes: Uint8Array, encoding: string, bytesMax: number): Promise<Uint8Array> {
+async function unpack(
+  bytes: Uint8Array,
+  { encoding, bytesMax }: { encoding: string; bytesMax: number },
+): Promise<Uint8Array> {
   const name = encoding.trim().toLowerCase();
   if (name === "identity" || name === "") return bytes;
   const unpacker = name === "gzip" || name === "x-gzip" ? unpackGzip : unpackZstd;

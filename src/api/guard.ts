@@ -24,32 +24,34 @@ export interface Guard {
   check(request: Request, what: { access: Access; listener: Listener; isPage: boolean }): void;
 }
 
+interface By {
+  listener: Listener;
+  deps: GuardDeps;
+}
+
 export function createGuard(deps: GuardDeps): Guard {
   const origins = createOriginGuard(deps.settings);
   return {
     check(request, { access, listener, isPage }) {
-      origins.check(request, listener, isPage);
+      origins.check(request, { listener, isPage });
       if (access === "public") return;
-      if (access === "local") checkLocal(request, listener, deps);
+      if (access === "local") checkLocal(request, { listener, deps });
       else checkScope(request, { needed: access, listener, deps });
     },
   };
 }
 
 /** Open nearby. An `Authorization` header is not looked at there: it may be meant for an upstream. */
-function checkLocal(request: Request, listener: Listener, deps: GuardDeps): void {
+function checkLocal(request: Request, { listener, deps }: By): void {
   if (listener.via(request) !== "network" || deps.settings.insecure) return;
   checkScope(request, { needed: "ingest", listener, deps });
 }
 
-function checkScope(
-  request: Request,
-  { needed, listener, deps }: { needed: Scope; listener: Listener; deps: GuardDeps },
-): void {
+function checkScope(request: Request, { needed, listener, deps }: By & { needed: Scope }): void {
   const token = presentedToken(request.headers);
   // A token that was presented is the answer, so that a caller can test one from anywhere.
   const held =
-    token === null ? scopeWithoutToken(request, listener, deps) : deps.tokens.scopeOf(token);
+    token === null ? scopeWithoutToken(request, { listener, deps }) : deps.tokens.scopeOf(token);
   if (held === null) throw notSignedIn(token !== null);
   if (!includesScope(held, needed)) {
     throw new HttpError(
@@ -67,13 +69,13 @@ function presentedToken(headers: Headers): string | null {
   return bearer?.[1]?.trim() ?? null;
 }
 
-function scopeWithoutToken(request: Request, listener: Listener, deps: GuardDeps): Scope | null {
+function scopeWithoutToken(request: Request, { listener, deps }: By): Scope | null {
   if (deps.browsers.isSignedIn(request.headers.get("cookie"))) return "admin";
-  return !deps.settings.require_token && isPeer(request, listener, deps) ? "admin" : null;
+  return !deps.settings.require_token && isPeer(request, { listener, deps }) ? "admin" : null;
 }
 
 /** Root or observer's own user. The unix socket's mode, 0600, has the kernel check the same. */
-function isPeer(request: Request, listener: Listener, deps: GuardDeps): boolean {
+function isPeer(request: Request, { listener, deps }: By): boolean {
   const via = listener.via(request);
   if (via !== "loopback") return via === "unix";
   const ends = listener.ends(request);

@@ -57,13 +57,16 @@ export async function listen(api: Api, deps: ApiDeps, options: ListenOptions): P
     urls: servers.filter(({ port }) => port !== undefined).map(({ url }) => url.origin),
     async stop(graceMs) {
       api.close();
-      await stopServers(servers, deps, graceMs);
+      await stopServers(servers, { deps, graceMs });
       if (options.unixSocketPath !== undefined) rmSync(options.unixSocketPath, { force: true });
     },
   };
 }
 
-async function stopServers(servers: Server[], deps: ApiDeps, graceMs: number): Promise<void> {
+async function stopServers(
+  servers: Server[],
+  { deps, graceMs }: { deps: ApiDeps; graceMs: number },
+): Promise<void> {
   const drained = Promise.all(servers.map((server) => server.stop()));
   const deadline = deps.clock.monotonic() + graceMs;
   const isBusy = (): boolean => servers.some(({ pendingRequests }) => pendingRequests > 0);
@@ -98,9 +101,11 @@ function serveTcp(api: Api, { host, port }: { host: string; port: number }): Ser
   const listener = tcpListener(host, () => server);
   let server: Server;
   try {
+    // In production mode Bun shares the port with whoever asks for it too, unless told not to.
     server = Bun.serve({
       hostname: host,
       port,
+      reusePort: false,
       idleTimeout: IDLE_TIMEOUT_S,
       ...serveOptions(api, listener),
     });

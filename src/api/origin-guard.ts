@@ -11,13 +11,13 @@ const WILDCARDS = new Set(["", "0.0.0.0", "::"]);
 
 export interface OriginGuard {
   /** Throws `HttpError` for a foreign caller. `isPage` is a GET for the page or a part of it. */
-  check(request: Request, listener: Listener, isPage: boolean): void;
+  check(request: Request, by: { listener: Listener; isPage: boolean }): void;
 }
 
 export function createOriginGuard(settings: Settings): OriginGuard {
   const isHostAllowed = createHostCheck(settings);
   return {
-    check(request, listener, isPage) {
+    check(request, { listener, isPage }) {
       const host = request.headers.get("host");
       if (listener.via(request) !== "unix" && (host === null || !isHostAllowed(host))) {
         throw refusal("host", `Host ${shown(host)} is not this observer; see allowed_hosts`);

@@ -24,24 +24,21 @@ export function refuseUnderPressure(deps: ApiDeps): void {
   );
 }
 
-/** What a receipt's reason, which begins with its kind, means over HTTP. */
-const STATUS_OF_REASON = [
-  { begins: "invalid", status: 400, code: "invalid" },
-  { begins: "conflict", status: 409, code: "conflict" },
-  { begins: "no_space", status: 507, code: "no_space" },
-  { begins: "overloaded", status: 503, code: "overloaded" },
-];
-
 type Rejected = Extract<Receipt, { status: "rejected" }>;
 
-/** The error that answers a rejected draft; storage trouble is 503. */
+const DISK_FULL = /disk is full|no space left/i;
+
+/** The error that answers a rejected draft. */
 export function rejectionError(receipt: Rejected): HttpError {
-  const reason = receipt.reason.toLowerCase();
-  const known = STATUS_OF_REASON.find(({ begins }) => reason.startsWith(begins));
-  const what = known ?? { status: 503, code: "storage" };
-  const headers: Record<string, string> =
-    what.status >= 500 ? { "retry-after": String(RETRY_AFTER_S) } : {};
-  return new HttpError(what, `Cannot keep event: ${receipt.reason}`, { headers });
+  const { code, reason } = receipt;
+  const message = `Cannot keep event: ${reason}`;
+  if (code === "conflict") return new HttpError({ status: 409, code }, message);
+  const headers = { "retry-after": String(RETRY_AFTER_S) };
+  // SQLite and the kernel say this in words only.
+  if (code === "storage" && DISK_FULL.test(reason)) {
+    return new HttpError({ status: 507, code: "no_space" }, message, { headers });
+  }
+  return new HttpError({ status: 503, code }, message, { headers });
 }
 
 /** True when sending the same event again later may succeed: the trouble is ours, not the event's. */

@@ -162,13 +162,16 @@ async function answer(
     return await handle();
   } catch (thrown) {
     const refusal = refusalOf(thrown);
-    if (!refusal) return hideBug(thrown, request, deps);
+    if (!refusal) return hideBug(thrown, { request, deps });
     deps.metrics.add("observer_requests_refused_total", 1, { reason: refusal.code });
     return refusal.status === 401 && wantsPage(request) ? signInPage() : problemResponse(refusal);
   }
 }
 
-function hideBug(thrown: unknown, request: Request, deps: ApiDeps): Response {
+function hideBug(
+  thrown: unknown,
+  { request, deps }: { request: Request; deps: ApiDeps },
+): Response {
   const id = newId();
   const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown);
   deps.log.error("request failed", { id, method: request.method, url: request.url, error });

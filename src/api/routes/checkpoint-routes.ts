@@ -54,7 +54,9 @@ function readRoutes(deps: ApiDeps): Route[] {
       query: { workspace: "With `latest`: the newest one of this workspace." },
       async handle(call) {
         const parameters = knownParameters(call.request.url, ["workspace"]);
-        return json(checkpointView(await resolve(call, deps, parameters.get("workspace"))));
+        return json(
+          checkpointView(await resolve(call, deps, { workspace: parameters.get("workspace") })),
+        );
       },
     },
     {
@@ -94,7 +96,7 @@ function writeRoutes(deps: ApiDeps): Route[] {
       body: PinBody,
       async handle(call) {
         const { id } = await resolve(call, deps);
-        const { pinned = true } = await readBody(call, deps, PinBody);
+        const { pinned = true } = await readBody(call, { deps, schema: PinBody });
         return json(checkpointView(await service.pin(id, pinned)));
       },
     },
@@ -114,15 +116,18 @@ function writeRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
-function resolve({ params }: Call, deps: ApiDeps, workspace?: string): Promise<Checkpoint> {
-  return resolveCheckpoint(deps.checkpointRows, { name: params["id"] ?? "", workspace });
+function resolve(
+  { params }: Call,
+  deps: ApiDeps,
+  options: { workspace?: string | undefined } = {},
+): Promise<Checkpoint> {
+  return resolveCheckpoint(deps.checkpointRows, { name: params["id"] ?? "", ...options });
 }
 
 /** An empty body means that no field is given. */
 async function readBody<S extends TObject>(
   call: Call,
-  deps: ApiDeps,
-  schema: S,
+  { deps, schema }: { deps: ApiDeps; schema: S },
 ): Promise<Static<S>> {
   knownParameters(call.request.url, []);
   const text = await readText(call.request, deps.settings["limits.body_bytes"]);
@@ -131,7 +136,7 @@ async function readBody<S extends TObject>(
 }
 
 async function create(call: Call, deps: ApiDeps): Promise<Response> {
-  const { workspace, label } = await readBody(call, deps, CreateBody);
+  const { workspace, label } = await readBody(call, { deps, schema: CreateBody });
   const request: CreateRequest = { workspace, kind: "manual", reason: "manual" };
   if (label !== undefined) request.label = label;
   const checkpoint = await deps.checkpoints.create(request);
@@ -148,7 +153,7 @@ async function create(call: Call, deps: ApiDeps): Promise<Response> {
 }
 
 async function restore(call: Call, deps: ApiDeps): Promise<Response> {
-  const { path, freeze, force, dry_run } = await readBody(call, deps, RestoreBody);
+  const { path, freeze, force, dry_run } = await readBody(call, { deps, schema: RestoreBody });
   const request: Parameters<CheckpointService["restore"]>[0] = {
     id: (await resolve(call, deps)).id,
     dryRun: dry_run ?? false,

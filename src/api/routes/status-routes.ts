@@ -61,6 +61,6 @@ function lastEventId({ request }: Call): number | null {
     new URL(request.url).searchParams.get("last_event_id") ??
     "";
   if (given === "") return null;
-  if (/^\d{1,15}$/.test(given)) return Number(given);
+  if (/^\d{1,16}$/.test(given) && Number.isSafeInteger(Number(given))) return Number(given);
   throw new ObserverError("invalid", "Cannot resume: Last-Event-ID must be a number");
 }

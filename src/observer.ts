@@ -6,6 +6,7 @@ import type { ApiDeps } from "./api/deps.ts";
 import { type Listening, listen } from "./api/listen.ts";
 import { createApi } from "./api/server.ts";
 import { createCheckpointService } from "./checkpoints/service.ts";
+import { clientSource } from "./client/source-macro.ts" with { type: "macro" };
 import type { LoadedConfig } from "./config/load.ts";
 import type { Settings } from "./config/settings.ts";
 import { readTokens } from "./config/token.ts";
@@ -36,6 +37,7 @@ import { createStore, type Store } from "./store/store.ts";
 import { createLog, type Log, type LogLevel } from "./telemetry/log.ts";
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
 
+const CLIENT_SOURCE = clientSource();
 /** Indices and sums are written this often; reads do it too, so nobody sees the delay. */
 const SETTLE_MS = 1_000;
 const DISK_CHECK_MS = 2_000;
@@ -245,8 +247,17 @@ function apiDeps(
     reactions: store.reactions,
     checkpointRows: { ...store.checkpoints, byPrefix: store.checkpointRows.byPrefix },
     peerUid: lookupPeerUid,
-    assets: dashboardAssets(),
+    assets: assets(),
   };
+}
+
+/** Everything that is served as a file. */
+function assets(): ApiDeps["assets"] {
+  const body = new TextEncoder().encode(CLIENT_SOURCE);
+  return new Map<string, { body: Uint8Array; type: string; gzip?: Uint8Array }>([
+    ...dashboardAssets(),
+    ["/client.js", { body, type: "application/javascript; charset=utf-8" }],
+  ]);
 }
 
 /** The address to open; none when only the unix socket is there. */

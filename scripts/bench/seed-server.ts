@@ -8,9 +8,11 @@ const RING = 2_000;
 const [port, directory] = process.argv.slice(2);
 if (port === undefined || directory === undefined)
   throw new Error("usage: seed-server PORT DIRECTORY");
-const ring: Record<string, unknown>[] = [];
+/** Whatever scenarios send; the plain design trusts them. */
+type Body = Record<string, string | number | boolean | undefined>;
+const ring: Body[] = [];
 
-async function persist(operation: Record<string, unknown>): Promise<void> {
+async function persist(operation: Body): Promise<void> {
   try {
     await mkdir(directory as string, { recursive: true });
     await appendFile(join(directory as string, "ops.jsonl"), `${JSON.stringify(operation)}\n`);
@@ -19,7 +21,7 @@ async function persist(operation: Record<string, unknown>): Promise<void> {
   }
 }
 
-function shape(body: Record<string, unknown>): Record<string, unknown> {
+function shape(body: Body): Body {
   return {
     timestamp: body["timestamp"] ?? new Date().toISOString(),
     endpoint: body["endpoint"] ?? "scenario:fill",
@@ -53,7 +55,7 @@ Bun.serve({
       return Response.json({ status: "ok", ops_in_ring: ring.length });
     }
     if (request.method === "POST" && pathname === "/event") {
-      const operation = shape((await request.json()) as Record<string, unknown>);
+      const operation = shape((await request.json()) as Body);
       ring.push(operation);
       if (ring.length > RING) ring.shift();
       void persist(operation);

@@ -13,12 +13,6 @@ export interface Detector {
   observe(event: ObserverEvent): Finding[];
 }
 
-/** Thrown by a parser: the input is not what the source promises. `field` and `rule` reach the sender. */
-export interface ParseProblem {
-  index: number;
-  error: string;
-}
-
 /** Parses a foreign file format into drafts, line by line, without keeping the file in memory. */
 export interface FileSource {
   readonly name: string;

@@ -11,14 +11,11 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { createAnalysis } from "./analysis.ts";
 import { createDispatch } from "./dispatch.ts";
-import { createInbox, type InboxLimits } from "./inbox.ts";
+import { createInbox, type Inbox, type InboxLimits } from "./inbox.ts";
+import { createPace } from "./pace.ts";
 import type { PolicySettings } from "./policy.ts";
 import { createPrepare, type PrepareDeps } from "./prepare.ts";
-import { createTick } from "./tick.ts";
-
-/** Waiting events and passes of the event loop after which a commit is not put off any more. */
-const GATHER_EVENTS = 256;
-const GATHER_PASSES = 8;
+import { createTick, type Tick } from "./tick.ts";
 
 export interface PipelineOptions {
   host: string;
@@ -51,13 +48,8 @@ export interface Pipeline {
 export function createPipeline(options: PipelineOptions, deps: PipelineDeps): Pipeline {
   const { store, clock, log, metrics } = deps;
   const prepare = createPrepare({ clock, host: options.host, redact: deps.redact });
-  let scheduled = false;
-  const wake = (): void => {
-    if (scheduled) return;
-    scheduled = true;
-    setImmediate(turn);
-  };
-  const inbox = createInbox(options.limits, { metrics, wake });
+  const wake = createPace({ waiting: () => inbox.size(), run: () => tick.run() });
+  const inbox: Inbox = createInbox(options.limits, { metrics, wake });
   const analysis = createAnalysis({
     context: {
       host: options.host,
@@ -77,7 +69,7 @@ export function createPipeline(options: PipelineOptions, deps: PipelineDeps): Pi
       update: (record: ReactionRecord) => store.updateReaction(record),
     },
   });
-  const tick = createTick({
+  const tick: Tick = createTick({
     ...deps,
     inbox,
     analysis,
@@ -86,22 +78,6 @@ export function createPipeline(options: PipelineOptions, deps: PipelineDeps): Pi
     dispatch: (orders) => dispatch.perform(orders),
     resume: () => inbox.size() > 0 && wake(),
   });
-  let seen = 0;
-  let passes = 0;
-  const turn = (): void => {
-    scheduled = false;
-    // As long as each pass of the event loop brings more, a commit a little later serves all of them. A lone
-    // caller pays one empty pass, some microseconds.
-    const waiting = inbox.size();
-    if (waiting > seen && waiting < GATHER_EVENTS && passes < GATHER_PASSES) {
-      seen = waiting;
-      passes += 1;
-      return wake();
-    }
-    seen = 0;
-    passes = 0;
-    if (tick.run()) wake();
-  };
   giveUpUnfinished(deps);
   tick.rebuild();
 

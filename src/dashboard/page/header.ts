@@ -205,7 +205,7 @@ function savedCell({ checkpoints, version }: Store): HTMLElement {
     const link = h(
       "a",
       { class: "sub", attrs: { href: routeHash({ view: "checkpoints" }) } },
-      "how to protect a workspace",
+      "take one",
     );
     return cell("Protection", h("span", { class: "warn" }, "◆ No checkpoint"), link);
   }

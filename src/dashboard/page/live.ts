@@ -12,8 +12,8 @@ const RETRY_MOST_MS = 15_000;
 export interface LiveHandlers {
   frame(type: LiveType, data: unknown): void;
   state(state: LiveState): void;
-  /** Every time it opens again: what happened meanwhile may have been missed. */
-  reopened(): void;
+  /** It opened; `again` after a gap, in which something may have been missed. */
+  opened(again: boolean): void;
   /** It failed; the reason (signed out, stopped) is found by asking the API. */
   failed(): void;
 }
@@ -31,7 +31,7 @@ export function openLive(handlers: LiveHandlers): void {
     const source = new EventSource(url);
     source.addEventListener("open", () => {
       handlers.state("live");
-      if (opened) handlers.reopened();
+      handlers.opened(opened);
       opened = true;
       retryMs = RETRY_FIRST_MS;
     });

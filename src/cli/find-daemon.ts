@@ -28,7 +28,7 @@ type Caller = Pick<CliIo, "env" | "cwd" | "uid">;
 /** The data directory that a daemon started by this caller would use; absolute. */
 export function dataDirectory(caller: Caller, data?: string): string {
   const { env } = caller;
-  const named = data ?? env["OBSERVER_DATA_DIR"] ?? env["STATE_DIRECTORY"];
+  const named = data ?? (env["OBSERVER_DATA_DIR"] || env["STATE_DIRECTORY"]);
   // systemd separates several state directories with colons; the first one is ours.
   if (named) return resolve(caller.cwd, data ? named : (named.split(":")[0] ?? named));
   if (caller.uid === 0) return "/var/lib/observer";
@@ -40,7 +40,7 @@ export function daemonRoutes(caller: Caller, flags: WhereFlags): Route[] {
   const { env } = caller;
   const dataDir = dataDirectory(caller, flags.data);
   const explicit = explicitToken(caller, flags);
-  const named = flags.url ?? env["OBSERVER_URL"];
+  const named = flags.url ?? (env["OBSERVER_URL"] || undefined);
   if (named) {
     // The data directory's token belongs to the daemon of this host; it is not shown to another one.
     const token =

@@ -73,6 +73,10 @@ export async function launchBrowser(executable: string): Promise<Browser> {
       returnByValue: true,
       awaitPromise: true,
     });
+    const failure = reply["exceptionDetails"] as
+      | { exception?: { description?: string } }
+      | undefined;
+    if (failure) throw new Error(failure.exception?.description ?? "The page threw");
     return (reply["result"] as { value?: unknown }).value;
   };
   return {

@@ -21,6 +21,7 @@ const LIVE_TEXT: Record<LiveState, string> = {
   connecting: "connecting…",
   live: "live",
   reconnecting: "reconnecting…",
+  paused: "paused",
 };
 
 export interface Header {

@@ -3,8 +3,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { messageOf, ObserverError } from "../core/errors.ts";
+import { messageOf } from "../core/errors.ts";
 import type { CliIo } from "./io.ts";
+import { UsageError } from "./usage.ts";
 
 const PORT_DEFAULT = "3800";
 const SOCKET_NAME = "observer.sock";
@@ -62,23 +63,18 @@ function route(url: string, token: string | undefined): Route {
 
 function explicitToken(caller: Caller, flags: WhereFlags): string | undefined {
   const { env } = caller;
-  if (flags.tokenFile) return readTokenOrThrow(resolve(caller.cwd, flags.tokenFile));
+  if (flags.tokenFile)
+    return readTokenOrThrow(resolve(caller.cwd, flags.tokenFile), "--token-file");
   if (env["OBSERVER_TOKEN"]) return env["OBSERVER_TOKEN"];
   const file = env["OBSERVER_TOKEN_FILE"];
-  return file ? readTokenOrThrow(resolve(caller.cwd, file)) : undefined;
+  return file ? readTokenOrThrow(resolve(caller.cwd, file), "OBSERVER_TOKEN_FILE") : undefined;
 }
 
-function readTokenOrThrow(path: string): string {
+function readTokenOrThrow(path: string, field: string): string {
   try {
     return readFileSync(path, "utf8").trim();
-  } catch (cause) {
-    throw new ObserverError(
-      "invalid",
-      `Cannot read the token file "${path}": ${messageOf(cause)}`,
-      {
-        cause,
-      },
-    );
+  } catch (thrown) {
+    throw new UsageError([{ field, value: path, rule: `cannot be read: ${messageOf(thrown)}` }]);
   }
 }
 

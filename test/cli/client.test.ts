@@ -156,8 +156,8 @@ describe("createClient", () => {
     expect((await run(["stats", "--url", server.url, "--token-file", file])).status).toBe(0);
     const asked = server.seen.length;
     const ran = await run(["stats", "--url", server.url, "--token-file", `${file}.none`]);
-    expect(ran.status).toBe(1);
-    expect(ran.err).toContain("Cannot read the token file");
+    expect(ran.status).toBe(2);
+    expect(ran.err).toContain(`--token-file "${file}.none": cannot be read`);
     expect(server.seen.length).toBe(asked);
   });
 

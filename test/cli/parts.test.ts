@@ -3,34 +3,12 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { parseCommand } from "../../src/cli/flags.ts";
-import { editDistance, nearest } from "../../src/cli/nearest.ts";
 import { createPaint } from "../../src/cli/paint.ts";
 import { ago, compact, cost, eventSummary, timeArgument } from "../../src/cli/show.ts";
 import { fit, renderTable } from "../../src/cli/table.ts";
 import { VERBS } from "../../src/cli/verbs.ts";
 
 const word = fc.string({ maxLength: 12 });
-
-describe("nearest", () => {
-  test("finds swapped, missing, added and wrong letters", () => {
-    const names = ["status", "stats", "sessions", "events"];
-    expect(nearest("stauts", names)).toBe("status");
-    expect(nearest("sesions", names)).toBe("sessions");
-    expect(nearest("evennts", names)).toBe("events");
-    expect(nearest("zzz", names)).toBeNull();
-  });
-
-  test("distance is zero only for equal words, symmetric, and bounded by the longer one", () => {
-    fc.assert(
-      fc.property(word, word, (a, b) => {
-        const distance = editDistance(a, b);
-        expect(distance === 0).toBe(a === b);
-        expect(editDistance(b, a)).toBe(distance);
-        expect(distance).toBeLessThanOrEqual(Math.max(a.length, b.length));
-      }),
-    );
-  });
-});
 
 describe("parseCommand", () => {
   test("never throws, whatever is typed", () => {
@@ -42,6 +20,19 @@ describe("parseCommand", () => {
       fc.property(fc.array(token, { maxLength: 8 }), fc.constantFrom(...VERBS), (argv, verb) => {
         const parsed = parseCommand(argv, verb);
         for (const problem of parsed.problems) expect(problem.rule).not.toBe("");
+      }),
+    );
+  });
+
+  test("names the flag that two swapped letters meant", () => {
+    const names = VERBS.flatMap((verb) => verb.flags.map(({ name }) => ({ verb, name })));
+    const long = names.filter(({ name }) => name.length > 5);
+    fc.assert(
+      fc.property(fc.constantFrom(...long), fc.nat(), ({ verb, name }, seed) => {
+        const at = 1 + (seed % (name.length - 2));
+        const typed = `${name.slice(0, at)}${name[at + 1]}${name[at]}${name.slice(at + 2)}`;
+        fc.pre(typed !== name && name[at + 1] !== "-");
+        expect(parseCommand([`--${typed}`], verb).problems[0]?.meant).toBe(`--${name}`);
       }),
     );
   });

@@ -3,8 +3,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { messageOf, ObserverError } from "../core/errors.ts";
+import { messageOf } from "../core/errors.ts";
 import type { CliIo } from "./io.ts";
+import { UsageError } from "./usage.ts";
 
 const PORT_DEFAULT = "3800";
 const SOCKET_NAME = "observer.sock";
@@ -28,7 +29,7 @@ type Caller = Pick<CliIo, "env" | "cwd" | "uid">;
 /** The data directory that a daemon started by this caller would use; absolute. */
 export function dataDirectory(caller: Caller, data?: string): string {
   const { env } = caller;
-  const named = data ?? env["OBSERVER_DATA_DIR"] ?? env["STATE_DIRECTORY"];
+  const named = data ?? (env["OBSERVER_DATA_DIR"] || env["STATE_DIRECTORY"]);
   // systemd separates several state directories with colons; the first one is ours.
   if (named) return resolve(caller.cwd, data ? named : (named.split(":")[0] ?? named));
   if (caller.uid === 0) return "/var/lib/observer";
@@ -40,7 +41,7 @@ export function daemonRoutes(caller: Caller, flags: WhereFlags): Route[] {
   const { env } = caller;
   const dataDir = dataDirectory(caller, flags.data);
   const explicit = explicitToken(caller, flags);
-  const named = flags.url ?? env["OBSERVER_URL"];
+  const named = flags.url ?? (env["OBSERVER_URL"] || undefined);
   if (named) {
     // The data directory's token belongs to the daemon of this host; it is not shown to another one.
     const token =
@@ -62,23 +63,18 @@ function route(url: string, token: string | undefined): Route {
 
 function explicitToken(caller: Caller, flags: WhereFlags): string | undefined {
   const { env } = caller;
-  if (flags.tokenFile) return readTokenOrThrow(resolve(caller.cwd, flags.tokenFile));
+  if (flags.tokenFile)
+    return readTokenOrThrow(resolve(caller.cwd, flags.tokenFile), "--token-file");
   if (env["OBSERVER_TOKEN"]) return env["OBSERVER_TOKEN"];
   const file = env["OBSERVER_TOKEN_FILE"];
-  return file ? readTokenOrThrow(resolve(caller.cwd, file)) : undefined;
+  return file ? readTokenOrThrow(resolve(caller.cwd, file), "OBSERVER_TOKEN_FILE") : undefined;
 }
 
-function readTokenOrThrow(path: string): string {
+function readTokenOrThrow(path: string, field: string): string {
   try {
     return readFileSync(path, "utf8").trim();
-  } catch (cause) {
-    throw new ObserverError(
-      "invalid",
-      `Cannot read the token file "${path}": ${messageOf(cause)}`,
-      {
-        cause,
-      },
-    );
+  } catch (thrown) {
+    throw new UsageError([{ field, value: path, rule: `cannot be read: ${messageOf(thrown)}` }]);
   }
 }
 

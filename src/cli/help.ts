@@ -10,10 +10,33 @@ const EXAMPLES = [
   ["observer demo", "see it work in a minute"],
 ] as const;
 
+/** Lines of help stay within a terminal of this width. */
+const HELP_WIDTH = 80;
+
+/** Words in lines of at most `width` cells. */
+function fill(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+/** Names with their texts, both in their own column. */
 function pairs(rows: readonly (readonly [string, string])[], paint: Paint): string {
   const longest = Math.max(0, ...rows.map(([name]) => name.length));
+  const indent = 2 + longest + 2;
   return rows
-    .map(([name, text]) => `  ${paint("cyan", name.padEnd(longest))}  ${text}`.trimEnd())
+    .flatMap(([name, text]) => {
+      const [head = "", ...rest] = fill(text, HELP_WIDTH - indent);
+      const first = `  ${paint("cyan", name.padEnd(longest))}  ${head}`.trimEnd();
+      return [first, ...rest.map((more) => " ".repeat(indent) + more)];
+    })
     .join("\n");
 }
 
@@ -66,37 +89,15 @@ export function verbHelp(verb: Verb, paint: Paint): string {
     return [`--${flag.name}${value}`, `${flag.help}${choices}`];
   });
   const rows = [...flags, ["--help", "Print this."] as const];
-  const longest = Math.max(...rows.map(([name]) => name.length));
   return [
-    `observer ${verb.name}: ${verb.summary}`,
-    ...(verb.about ? [verb.about] : []),
+    ...fill(`observer ${verb.name}: ${verb.summary}`, HELP_WIDTH),
+    ...(verb.about ? fill(verb.about, HELP_WIDTH) : []),
     "",
     `${paint("bold", "Usage")}\n  ${usageLine(verb)}`,
     "",
-    paint("bold", "Flags"),
-    ...rows.flatMap(([name, help]) => wrapped(name, help, { longest, paint })),
+    `${paint("bold", "Flags")}\n${pairs(rows, paint)}`,
     "",
     `${paint("bold", "Examples")}\n${verb.examples.map((example) => `  ${example}`).join("\n")}`,
     "",
   ].join("\n");
-}
-
-/** Lines of help stay within a terminal of this width. */
-const HELP_WIDTH = 80;
-
-function wrapped(name: string, help: string, style: { longest: number; paint: Paint }): string[] {
-  const indent = 2 + style.longest + 2;
-  const lines: string[] = [];
-  let line = "";
-  for (const word of help.split(" ")) {
-    if (line !== "" && indent + line.length + 1 + word.length > HELP_WIDTH) {
-      lines.push(line);
-      line = "";
-    }
-    line = line === "" ? word : `${line} ${word}`;
-  }
-  lines.push(line);
-  const [head = "", ...rest] = lines;
-  const first = `  ${style.paint("cyan", name.padEnd(style.longest))}  ${head}`;
-  return [first, ...rest.map((more) => " ".repeat(indent) + more)];
 }

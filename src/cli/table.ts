@@ -92,17 +92,16 @@ function layout<Row>(
   return shown;
 }
 
-/** Takes `excess` cells from the flexible columns, the widest first. */
+/** Takes `excess` cells from the flexible columns: from those that may be left out first, the widest first. */
 function squeeze<Row>(shown: Measured<Row>[], excess: number): void {
-  let left = excess;
-  while (left > 0) {
-    const room = (item: Measured<Row>): number => item.width - (item.column.flexMin ?? item.width);
-    const widest = shown
-      .filter((item) => room(item) > 0)
-      .reduce<Measured<Row> | null>((a, b) => (a && a.width >= b.width ? a : b), null);
-    if (!widest) return;
-    widest.width -= 1;
-    left -= 1;
+  const room = ({ width, column }: Measured<Row>): number => width - (column.flexMin ?? width);
+  const widest = (among: Measured<Row>[]): Measured<Row> | null =>
+    among.reduce<Measured<Row> | null>((a, b) => (a && a.width >= b.width ? a : b), null);
+  for (let left = excess; left > 0; left -= 1) {
+    const flexible = shown.filter((item) => room(item) > 0);
+    const chosen = widest(flexible.filter(({ column }) => column.optional)) ?? widest(flexible);
+    if (!chosen) return;
+    chosen.width -= 1;
   }
 }
 

@@ -93,7 +93,7 @@ export const restoreVerb: Verb = {
   group: "Save and restore",
   summary: "put a workspace back as it was",
   about:
-    "Prints what will change and asks. A safety checkpoint is taken first, so that a restore can be undone.\n" +
+    "Prints what will change and asks. A safety checkpoint is taken first, so that a restore can be undone. " +
     "Refuses while an agent works in the workspace, unless --freeze or --force.",
   args: [ID_ARGUMENT],
   flags: [

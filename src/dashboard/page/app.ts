@@ -96,7 +96,9 @@ function connect(deps: {
   openLive({
     state: deps.header.live,
     frame: deps.store.take,
-    reopened: deps.reload,
+    opened: (again) => {
+      if (again || !deps.store.loaded) deps.reload();
+    },
     // Only asking tells "stopped" from "not signed in".
     failed: () => {
       ask("version").catch((thrown: unknown) => {

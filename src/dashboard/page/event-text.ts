@@ -1,7 +1,7 @@
 // What an event says in one line: its subject, and whether it is bad news.
 
 import { clip } from "../../core/text.ts";
-import { cost as money, duration } from "./format.ts";
+import { compact, cost as money, duration } from "./format.ts";
 import type { EventRow } from "./shapes.ts";
 
 const TEXT_MAX = 300;
@@ -32,6 +32,16 @@ function target(input: unknown): string {
   return JSON.stringify(input);
 }
 
+/** "in 840, out 610, cached 88.4k": the tokens of a model call. */
+function usageText(usage: unknown): string {
+  if (typeof usage !== "object" || usage === null) return "";
+  const { input, output, cache_read: cached } = usage as Record<string, unknown>;
+  return Object.entries({ in: input, out: output, cached })
+    .filter((entry): entry is [string, number] => typeof entry[1] === "number" && entry[1] > 0)
+    .map(([name, value]) => `${name} ${compact(value)}`)
+    .join(", ");
+}
+
 export function describeEvent(event: EventRow): EventText {
   const error = field(event, "error");
   const bad = event["ok"] === false || event["success"] === false || error !== "";
@@ -43,6 +53,7 @@ export function describeEvent(event: EventRow): EventText {
     field(event, "note"),
     field(event, "reason"),
     error || field(event, "output_summary"),
+    usageText(event["usage"]),
   ];
   const aside = [duration(event["duration_ms"] as number | undefined)];
   if (typeof event["exit_code"] === "number") aside.push(`exit ${event["exit_code"]}`);

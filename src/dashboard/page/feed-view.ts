@@ -59,8 +59,17 @@ export function createFeedView(context: ViewContext): View {
     manual = false;
     held = null;
     if (scroll) scroll.scrollTop = 0;
+    window.scrollTo(0, 0);
     redraw();
   };
+
+  // On a narrow screen the page scrolls, on others the list.
+  const scrolled = (): number => (scroll?.scrollTop ?? 0) + window.scrollY;
+  const backAtTop = (): void => {
+    if (held && !manual && scrolled() <= READING_PX) redraw();
+  };
+  scroll?.addEventListener("scroll", backAtTop);
+  window.addEventListener("scroll", backAtTop);
 
   const panel = createPanel("feed", (id) => loadEvent(id), context);
   return {
@@ -69,7 +78,7 @@ export function createFeedView(context: ViewContext): View {
     draw(route) {
       redraw = () => this.draw(route);
       const all = feedOf(store);
-      const reading = manual || (scroll?.scrollTop ?? 0) > READING_PX;
+      const reading = manual || scrolled() > READING_PX;
       held = reading ? (held ?? all) : null;
       const waiting = held ? all.length - held.length : 0;
       fresh.hidden = waiting <= 0;

@@ -21,6 +21,7 @@ const LIVE_TEXT: Record<LiveState, string> = {
   connecting: "connecting…",
   live: "live",
   reconnecting: "reconnecting…",
+  paused: "paused",
 };
 
 export interface Header {
@@ -205,7 +206,7 @@ function savedCell({ checkpoints, version }: Store): HTMLElement {
     const link = h(
       "a",
       { class: "sub", attrs: { href: routeHash({ view: "checkpoints" }) } },
-      "how to protect a workspace",
+      "take one",
     );
     return cell("Protection", h("span", { class: "warn" }, "◆ No checkpoint"), link);
   }

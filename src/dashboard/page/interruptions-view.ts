@@ -65,12 +65,12 @@ export function createInterruptionsView(context: ViewContext): View {
         { title: "Agent", class: "opt", cell: (row) => said(row.agent) },
         { title: "Session", class: "opt", cell: (row) => rowLink("sessions", row.session_id) },
         { title: "Times", class: "num opt", cell: (row) => `×${row.count}` },
-        { title: "Last", class: "num", cell: (row) => age(row.last_time) },
         {
           title: "State",
           class: "opt",
           cell: (row) => h("span", { class: "dim" }, row.resolved_at ? "settled" : "open"),
         },
+        { title: "Last", class: "num", cell: (row) => age(row.last_time) },
       ],
     },
     context,

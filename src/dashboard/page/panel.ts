@@ -32,7 +32,7 @@ export function createPanel(
       if (mine !== reads) return;
       if (thrown instanceof SignedOutError) context.fail(thrown);
       const text = thrown instanceof Error ? thrown.message : String(thrown);
-      fill(root, h("p", { class: "problem" }, text));
+      fill(root, panelHead(view, ["Cannot be shown"]), h("p", { class: "problem" }, text));
     }
   };
 

@@ -47,6 +47,7 @@ export interface Store {
 export function createStore(changed: () => void): Store {
   const minutes = new Map<number, number>();
   let batch: ReturnType<typeof setTimeout> | null = null;
+  let loading: Promise<void> | null = null;
   let sessionsDue: ReturnType<typeof setTimeout> | null = null;
 
   const notify = (): void => {
@@ -72,23 +73,11 @@ export function createStore(changed: () => void): Store {
         (_, index) => minutes.get(current - RATE_MINUTES + 1 + index) ?? 0,
       );
     },
-    async load() {
-      const [version, ready, events, interruptions, reactions, checkpoints, sessions] =
-        await Promise.all([
-          ask<VersionRow>("version"),
-          ask<{ error?: string }>("readyz", { accept: [503] }),
-          list<EventRow>("events", { limit: ROWS_FIRST }),
-          list<InterruptionRow>("interruptions", { limit: ROWS_FIRST }),
-          list<ReactionRow>("reactions", { limit: ROWS_FIRST }),
-          list<CheckpointRow>("checkpoints", { limit: ROWS_FIRST }),
-          list<SessionRow>("sessions", { limit: ROWS_FIRST }),
-        ]);
-      Object.assign(store, { version, events, interruptions, reactions, checkpoints, sessions });
-      store.ready = { ready: !ready.error, reason: ready.error ?? "" };
-      store.loaded = true;
-      minutes.clear();
-      for (const event of events) countMinute(minutes, event);
-      notify();
+    load() {
+      loading ??= readAll(store, minutes)
+        .then(notify)
+        .finally(() => (loading = null));
+      return loading;
     },
     take(type, data) {
       takeFrame(store, type, data);
@@ -103,6 +92,29 @@ export function createStore(changed: () => void): Store {
     },
   };
   return store;
+}
+
+async function readAll(store: Store, minutes: Map<number, number>): Promise<void> {
+  const query = { limit: ROWS_FIRST };
+  const [version, ready, events, interruptions, reactions, checkpoints, sessions] =
+    await Promise.all([
+      ask<VersionRow>("version"),
+      ask<{ error?: string }>("readyz", { accept: [503] }),
+      list<EventRow>("events", query),
+      list<InterruptionRow>("interruptions", query),
+      list<ReactionRow>("reactions", query),
+      list<CheckpointRow>("checkpoints", query),
+      list<SessionRow>("sessions", query),
+    ]);
+  Object.assign(store, { version, events, interruptions, reactions, checkpoints, sessions });
+  store.ready = { ready: !ready.error, reason: ready.error ?? "" };
+  store.loaded = true;
+  const counted = new Map<number, number>();
+  for (const event of events) countMinute(counted, event);
+  // The stream may have counted more of a busy minute than the first page holds.
+  for (const [minute, many] of counted) {
+    minutes.set(minute, Math.max(many, minutes.get(minute) ?? 0));
+  }
 }
 
 function countMinute(minutes: Map<number, number>, event: EventRow): void {

@@ -129,7 +129,7 @@ test("observer import gives the manifest's interruptions, no reactions, and dupl
   }
 });
 
-/** Operations as the older observer wrote them, one agent retrying a provider that is overloaded. */
+/** Operations as the older observer wrote them; the failed ones ran out of context. */
 function operations(): Row[] {
   const at = (second: number): string => new Date(Date.UTC(2026, 0, 31, 8, 0, second)).toISOString();
   const healthy = [0, 1, 2].map((second) => ({
@@ -147,7 +147,7 @@ function operations(): Row[] {
     input_summary: `fill ${index}`,
     success: false,
     duration_ms: 40,
-    error: "overloaded_error: the provider is overloaded",
+    error: "prompt is too long: 210000 tokens > 200000 maximum",
     source: "scenario",
     staffer_id: "staffer-1",
     session_id: "ops-1",
@@ -177,8 +177,7 @@ test("ops.jsonl gives the same by import, by replay and by POST /event", async (
   const replayed = JSON.parse(ran.stdout) as { events: number; interruptions: Row[] };
   expect(replayed.events).toBe(ops.length);
   const wanted = (await live.list("/interruptions")).map(gist).sort();
-  console.log(`ops.jsonl: ${JSON.stringify(wanted)}`);
-  expect(wanted.length).toBeGreaterThan(0);
+  expect(wanted.map(([type]) => type)).toEqual(["context_overflow"]);
   expect((await imported.list("/interruptions")).map(gist).sort()).toEqual(wanted);
   expect(replayed.interruptions.map(gist).sort()).toEqual(wanted);
 });

@@ -153,8 +153,10 @@ function explain(thrown: unknown, argv: string[], io: CliIo): number {
     return EXIT.failed;
   }
   if (thrown instanceof ObserverError) {
-    say(printable(thrown.message));
-    return EXIT.failed;
+    const { problems } = thrown.detail as { problems?: UsageProblem[] };
+    if (problems) for (const problem of problems) say(problemLine(problem));
+    else say(printable(thrown.message));
+    return thrown.code === "invalid" ? EXIT.usage : EXIT.failed;
   }
   say(`a fault of observer itself: ${printable(messageOf(thrown))}`);
   return EXIT.failed;

@@ -112,14 +112,14 @@ function unknownSetting(name: string, raw: unknown, file: ConfigFile): SettingPr
 
 /** All problems in one error, one line each. */
 export function configError(problems: SettingProblem[]): ObserverError {
-  const lines = problems.map(({ field, value, rule }) => `  ${field}: ${rule}, got "${value}"`);
+  const lines = problems.map(({ field, value, rule }) => `  ${field}: ${rule}, got ${value}`);
   return new ObserverError("invalid", `Cannot use this configuration:\n${lines.join("\n")}`, {
     detail: { problems },
   });
 }
 
 function shown(raw: unknown): string {
-  const text = typeof raw === "string" ? raw : (JSON.stringify(raw) ?? String(raw));
+  const text = JSON.stringify(raw) ?? String(raw);
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 

@@ -1,12 +1,11 @@
 // `observer serve`: from flags to a running daemon, until it is told to stop.
 
 import { loadConfig, type LoadedConfig } from "../../config/load.ts";
-import type { SettingProblem } from "../../config/settings.ts";
 import { messageOf, ObserverError } from "../../core/errors.ts";
 import { startObserver } from "../../observer.ts";
 import { parseCommand } from "../flags.ts";
 import type { CliIo } from "../io.ts";
-import { UsageError, type UsageProblem } from "../usage.ts";
+import { settingProblems, UsageError, type UsageProblem } from "../usage.ts";
 import type { FlagValues } from "../verb.ts";
 import { serveVerb } from "../verbs.ts";
 import { selfCommand } from "./self-command.ts";
@@ -50,8 +49,7 @@ function load(flags: FlagValues, io: Surroundings): LoadedConfig | { problems: U
     });
   } catch (thrown) {
     if (!(thrown instanceof ObserverError)) throw thrown;
-    const { problems } = thrown.detail as { problems?: SettingProblem[] };
-    return { problems: problems ?? [{ field: "--config", rule: thrown.message }] };
+    return { problems: settingProblems(thrown) ?? [{ field: "--config", rule: thrown.message }] };
   }
 }
 

@@ -4,6 +4,7 @@ import { realpathSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiDeps } from "./api/deps.ts";
 import { type Listening, listen } from "./api/listen.ts";
+import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
 import { createCheckpointService } from "./checkpoints/service.ts";
 import { clientSource } from "./client/source-macro.ts" with { type: "macro" };
@@ -13,7 +14,7 @@ import { readTokens } from "./config/token.ts";
 import { BUILD_INFO } from "./core/build-info.ts";
 import type { Checkpoint, CheckpointRows } from "./core/checkpoint.ts";
 import { type Clock, systemClock } from "./core/clock.ts";
-import { messageOf } from "./core/errors.ts";
+import { messageOf, ObserverError } from "./core/errors.ts";
 import type { Severity } from "./core/interruption.ts";
 import { createRedactor } from "./core/redact.ts";
 import { dashboardAssets } from "./dashboard/assets.ts";
@@ -88,6 +89,7 @@ export async function startObserver(
     write: io.stderr,
   });
   for (const warning of warnings) log.warn(warning);
+  refuseOpenBind(settings, log);
   const unlock = lockDirectory(settings.data_dir);
   try {
     const parts = createParts({ settings, clock, log }, io);
@@ -95,6 +97,18 @@ export async function startObserver(
   } catch (thrown) {
     unlock();
     throw thrown;
+  }
+}
+
+/** The token that is made by itself does not count: nobody who calls from elsewhere was given it on purpose. */
+function refuseOpenBind({ host, token_file: tokenFile, insecure }: Settings, log: Log): void {
+  if (host === "" || host === "localhost" || isLoopbackAddress(host)) return;
+  if (insecure) log.warn("listening beyond loopback, open to everyone who can reach it", { host });
+  else if (tokenFile === "") {
+    throw new ObserverError(
+      "invalid",
+      `Cannot listen on ${host}: an address beyond loopback needs --token-file, or --insecure to go without`,
+    );
   }
 }
 

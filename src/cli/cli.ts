@@ -10,7 +10,7 @@ import type { CliIo } from "./io.ts";
 import type { CliLocal } from "./local.ts";
 import { nearest } from "../core/nearest.ts";
 import { createPaint } from "./paint.ts";
-import { problemLine, UsageError, type UsageProblem } from "./usage.ts";
+import { problemLine, settingProblems, UsageError, type UsageProblem } from "./usage.ts";
 import type { Call, FlagValues, Verb } from "./verb.ts";
 import { VERBS, VERBS_LATER, serveVerb } from "./verbs.ts";
 
@@ -153,8 +153,10 @@ function explain(thrown: unknown, argv: string[], io: CliIo): number {
     return EXIT.failed;
   }
   if (thrown instanceof ObserverError) {
-    say(printable(thrown.message));
-    return EXIT.failed;
+    const problems = thrown.code === "invalid" ? settingProblems(thrown) : null;
+    if (problems) for (const problem of problems) say(problemLine(problem));
+    else say(printable(thrown.message));
+    return thrown.code === "invalid" ? EXIT.usage : EXIT.failed;
   }
   say(`a fault of observer itself: ${printable(messageOf(thrown))}`);
   return EXIT.failed;

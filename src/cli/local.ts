@@ -25,7 +25,6 @@ export interface ExportRequest {
   path?: string;
   /** Absolute data directory that holds the checkpoint. */
   dataDir: string;
-  client: Client;
 }
 
 export interface ExportReport {

@@ -1,5 +1,7 @@
 // What is wrong with a command line: every problem at once, each with the rule and the nearest name.
 
+import type { SettingProblem } from "../config/settings.ts";
+import type { ObserverError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 
 export interface UsageProblem {
@@ -28,4 +30,12 @@ export function problemLine(problem: UsageProblem): string {
   const value = problem.value === undefined ? "" : ` "${printable(problem.value)}"`;
   const meant = problem.meant ? `; did you mean ${problem.meant}?` : "";
   return `${printable(problem.field)}${value}: ${problem.rule}${meant}`;
+}
+
+/** What a refused configuration says is wrong with it; null for any other error. */
+export function settingProblems({ detail }: ObserverError): UsageProblem[] | null {
+  const { problems } = detail as { problems?: SettingProblem[] };
+  // Texts come quoted, as in a file; a problem's line quotes its value by itself.
+  const unquoted = (value: string): string => /^"(.*)"$/s.exec(value)?.[1] ?? value;
+  return problems?.map((problem) => ({ ...problem, value: unquoted(problem.value) })) ?? null;
 }

@@ -1,6 +1,8 @@
 // Checkpoints: one row each, kept after their content is deleted.
 
-import type { Database, SQLQueryBindings } from "bun:sqlite";
+import { Database, type SQLQueryBindings } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type {
   BackendName,
   Checkpoint,
@@ -9,7 +11,7 @@ import type {
   CheckpointStatus,
   SkippedPath,
 } from "../core/checkpoint.ts";
-import { insertStatement, type Row, updateStatement } from "./database.ts";
+import { DATABASE_NAME, insertStatement, type Row, updateStatement } from "./database.ts";
 import type { Listing } from "./list-rows.ts";
 
 const COLUMNS = [
@@ -155,4 +157,16 @@ export function createCheckpointRows(database: Database): CheckpointRows {
       return read(database.query(sql).all(...values));
     },
   };
+}
+
+/** One row from outside the daemon, which may be running; null when `directory` holds no such row. */
+export function readCheckpointRow(directory: string, id: string): Checkpoint | null {
+  const path = join(directory, DATABASE_NAME);
+  if (!existsSync(path)) return null;
+  const database = new Database(path, { readonly: true });
+  try {
+    return createCheckpointRows(database).get(id);
+  } finally {
+    database.close();
+  }
 }

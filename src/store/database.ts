@@ -13,6 +13,8 @@ export interface DatabaseOptions {
   durability: "full" | "normal";
 }
 
+/** The one file, in the data directory. */
+export const DATABASE_NAME = "observer.db";
 /** Measured: 8 KiB pages take inserts about a fifth faster than 4 KiB and make the file smaller. */
 const PAGE_BYTES = 8192;
 /** Pages in the write-ahead log before SQLite folds them into the file: 32 MiB at 8 KiB. */
@@ -23,7 +25,7 @@ export type Row = Record<string, SQLQueryBindings>;
 
 export function openDatabase(options: DatabaseOptions): Database {
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-  const path = join(options.directory, "observer.db");
+  const path = join(options.directory, DATABASE_NAME);
   const database = new Database(path, { create: true, strict: true });
   // page_size and auto_vacuum hold only when they come before the first table; WAL before synchronous.
   database.run(`PRAGMA page_size = ${PAGE_BYTES}`);

@@ -2,7 +2,7 @@
 
 import type { ObserverEvent } from "../core/event.ts";
 import type { EventRow, EventRows } from "./event-rows.ts";
-import { cursorPosition, unknownFilter } from "./list-rows.ts";
+import { cursorPosition, filterValue, unknownFilter } from "./list-rows.ts";
 import { type Postings, termOf } from "./postings.ts";
 import type { ListQuery, Page } from "./query.ts";
 
@@ -22,6 +22,12 @@ const ENVELOPE = [
   "host",
   "source",
 ] as const;
+
+/** Times are compared as times, however they are written. */
+const TIMES: Record<string, (event: ObserverEvent) => number> = {
+  time: (event) => event.timeMs,
+  received_at: (event) => event.receivedMs,
+};
 
 type Accept = (event: ObserverEvent) => boolean;
 
@@ -80,8 +86,14 @@ function acceptance(query: ListQuery): Accept {
   if (sinceMs !== undefined) checks.push((event) => event.timeMs >= sinceMs);
   if (untilMs !== undefined) checks.push((event) => event.timeMs <= untilMs);
   for (const [name, wanted] of Object.entries(query.filters)) {
-    if (!/^[a-z][a-z0-9_]{0,63}$/.test(name)) throw unknownFilter(name, [...ENVELOPE, "any field"]);
-    checks.push((event) => shown(event, name) === wanted);
+    if (!/^[a-z][a-z0-9_]{0,63}$/.test(name)) {
+      throw unknownFilter(name, [...ENVELOPE, ...Object.keys(TIMES), "any field"]);
+    }
+    const timeOf = Object.hasOwn(TIMES, name) ? TIMES[name] : undefined;
+    if (timeOf) {
+      const atMs = filterValue(name, wanted, "time");
+      checks.push((event) => timeOf(event) === atMs);
+    } else checks.push((event) => shown(event, name) === wanted);
   }
   return (event) => checks.every((check) => check(event));
 }

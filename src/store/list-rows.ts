@@ -68,7 +68,8 @@ export function cursorPosition(cursor: string): number {
   return Number(cursor);
 }
 
-function filterValue(name: string, text: string, type: FieldType): SQLQueryBindings {
+/** A filter's text as the column holds it; throws `invalid` when it is not of that type. */
+export function filterValue(name: string, text: string, type: FieldType): SQLQueryBindings {
   const bad = (rule: string): ObserverError =>
     new ObserverError("invalid", `query parameter "${name}" ${rule}, got "${text}"`, {
       detail: { field: name, value: text, rule },

@@ -5,37 +5,52 @@ import { messageOf, ObserverError } from "../../core/errors.ts";
 import { startObserver } from "../../observer.ts";
 import { parseCommand } from "../flags.ts";
 import type { CliIo } from "../io.ts";
-import { UsageError } from "../usage.ts";
+import { settingProblems, UsageError, type UsageProblem } from "../usage.ts";
+import type { FlagValues } from "../verb.ts";
 import { serveVerb } from "../verbs.ts";
 import { selfCommand } from "./self-command.ts";
 
 /** What is under way may take this long after SIGTERM; systemd would wait 90 s. */
 const STOP_GRACE_MS = 5_000;
 
-/** Parsed flags and everything else that configures the daemon. @throws UsageError, ObserverError `invalid`. */
-export function serveConfig(argv: string[], io: Pick<CliIo, "env" | "cwd" | "uid">): LoadedConfig {
+type Surroundings = Pick<CliIo, "env" | "cwd" | "uid">;
+
+/** Parsed flags and everything else that configures the daemon. @throws UsageError that names every problem. */
+export function serveConfig(argv: string[], io: Surroundings): LoadedConfig {
   const { flags, problems } = parseCommand(argv, serveVerb);
-  if (problems.length > 0) throw new UsageError(problems);
+  const loaded = load(flags, io);
+  const all = [...problems, ...("problems" in loaded ? loaded.problems : [])];
+  if ("problems" in loaded || all.length > 0) throw new UsageError(all);
+  return loaded;
+}
+
+/** The configuration, or what is wrong with it; flags that could not be parsed are left out. */
+function load(flags: FlagValues, io: Surroundings): LoadedConfig | { problems: UsageProblem[] } {
   const file = flags.text("config");
   const workspaces = flags.all("workspace");
   const on = (name: string): true | undefined => (flags.on(name) ? true : undefined);
-  return loadConfig({
-    flags: {
-      port: flags.text("port"),
-      host: flags.text("host"),
-      data_dir: flags.text("data"),
-      workspaces: workspaces.length > 0 ? workspaces : undefined,
-      "reactive.enabled": on("reactive"),
-      token_file: flags.text("token-file"),
-      require_token: on("require-token"),
-      insecure: on("insecure"),
-      "log.level": flags.text("log-level"),
-    },
-    ...(file === undefined ? {} : { file }),
-    environment: io.env,
-    cwd: io.cwd,
-    uid: io.uid,
-  });
+  try {
+    return loadConfig({
+      flags: {
+        port: flags.text("port"),
+        host: flags.text("host"),
+        data_dir: flags.text("data"),
+        workspaces: workspaces.length > 0 ? workspaces : undefined,
+        "reactive.enabled": on("reactive"),
+        token_file: flags.text("token-file"),
+        require_token: on("require-token"),
+        insecure: on("insecure"),
+        "log.level": flags.text("log-level"),
+      },
+      ...(file === undefined ? {} : { file }),
+      environment: io.env,
+      cwd: io.cwd,
+      uid: io.uid,
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof ObserverError)) throw thrown;
+    return { problems: settingProblems(thrown) ?? [{ field: "--config", rule: thrown.message }] };
+  }
 }
 
 /** Runs until SIGTERM or SIGINT. Resolves with 0, or with 1 when it could not start. */

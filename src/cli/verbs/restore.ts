@@ -39,7 +39,6 @@ async function exportTo(call: Call, checkpoint: Json, directory: string): Promis
     id: text(checkpoint, "id"),
     to,
     dataDir: dataDirectory(call.io, call.flags.text("data")),
-    client: call.client(),
     ...(path === undefined ? {} : { path }),
   });
   for (const warning of report.warnings) call.io.stderr(`warning: ${printable(warning)}\n`);

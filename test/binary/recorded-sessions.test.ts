@@ -63,8 +63,7 @@ test("sessions that ran at once in one directory stay apart, with counts of thei
   for (const name of names) {
     const own = bodies.filter((body) => body.session_id === name);
     const session = await stored(daemon, name, own.length);
-    const of = (hook: string): number =>
-      own.filter((body) => body.hook_event_name === hook).length;
+    const of = (hook: string): number => own.filter((body) => body.hook_event_name === hook).length;
     expect(session["tool_calls"]).toBe(of("PreToolUse"));
     expect(session["errors"]).toBe(of("PostToolUseFailure"));
     const events = await daemon.list(`/sessions/${name}/events`);
@@ -131,7 +130,8 @@ test("observer import gives the manifest's interruptions, no reactions, and dupl
 
 /** Operations as the older observer wrote them; the failed ones ran out of context. */
 function operations(): Row[] {
-  const at = (second: number): string => new Date(Date.UTC(2026, 0, 31, 8, 0, second)).toISOString();
+  const at = (second: number): string =>
+    new Date(Date.UTC(2026, 0, 31, 8, 0, second)).toISOString();
   const healthy = [0, 1, 2].map((second) => ({
     timestamp: at(second),
     endpoint: "/search",

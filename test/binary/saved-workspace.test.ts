@@ -79,7 +79,10 @@ async function post(daemon: Daemon, body: Row): Promise<void> {
 }
 
 /** Plays the loop until it is recognised; the hook that did it is the last one that was posted. */
-async function playUntilLoop(daemon: Daemon, hooks: Row[]): Promise<{ left: Row[]; sentAt: number }> {
+async function playUntilLoop(
+  daemon: Daemon,
+  hooks: Row[],
+): Promise<{ left: Row[]; sentAt: number }> {
   for (const [index, body] of hooks.entries()) {
     const sentAt = performance.now();
     await post(daemon, body);
@@ -227,7 +230,9 @@ describe("a loop with --reactive and --workspace", () => {
 
       const alerts = readFileSync(join(daemon.data, "alerts.log"), "utf8").trim().split("\n");
       expect(alerts).toHaveLength(2);
-      expect(alerts[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z critical dead_loop \S+ Read src\/cart\.py/);
+      expect(alerts[0]).toMatch(
+        /^\d{4}-\d\d-\d\dT[\d:.]+Z critical dead_loop \S+ Read src\/cart\.py/,
+      );
       expect(daemon.log()).toContain("ALERT ");
     }, 60_000);
   }

@@ -460,6 +460,8 @@ describe("sockets", () => {
     for (const host of ["127.0.0.1", "[::1]", "localhost"]) {
       const response = await fetch(`http://${host}:${daemon.port}/health`);
       expect([host, response.status]).toEqual([host, 200]);
+      const guarded = await fetch(`http://${host}:${daemon.port}/sessions`);
+      expect([host, guarded.status]).toEqual([host, 200]);
     }
     const unix = join(daemon.data, "observer.sock");
     expect(statSync(unix).mode & 0o777).toBe(0o600);

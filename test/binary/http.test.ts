@@ -141,7 +141,7 @@ describe("a body that is wrong gets a clear 4xx and changes nothing", () => {
     expect(status).toBe(200);
     expect(body).toMatchObject({ accepted: 2, duplicates: 1 });
     const rejected = body["rejected"] as { index: number; error: string }[];
-    expect(rejected.map(({ index }) => index).sort()).toEqual([1, 2, 3, 4, 5, 7]);
+    expect(rejected.map(({ index }) => index).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 7]);
     expect(rejected.find(({ index }) => index === 7)?.error).toContain("conflict");
     expect(await storedEvents()).toBe(before + 2);
     const again = await daemon.post("/events", '[{"kind":"note","id":"good-1"}]');
@@ -218,8 +218,15 @@ describe("POST /event keeps the seed's shape", () => {
     });
     expect([plain.status, await plain.json()]).toEqual([200, { accepted: true, ring_size: 1 }]);
     const full = {
-      ...{ event_kind: "recruit", role: "nurse", count: 2, city: "Graz", state: "AT" },
-      ...{ staffer_id: "w1", success: 1, duration_ms: 5, unknown_field: { kept: true } },
+      event_kind: "recruit",
+      role: "nurse",
+      count: 2,
+      city: "Graz",
+      state: "AT",
+      staffer_id: "w1",
+      success: 1,
+      duration_ms: 5,
+      unknown_field: { kept: true },
     };
     expect((await own.post("/event", full)).body).toEqual({ accepted: true, ring_size: 2 });
     const failed = { success: false, error: "no candidates", duration_ms: "soon", source: "mcp" };
@@ -232,22 +239,32 @@ describe("POST /event keeps the seed's shape", () => {
     };
     expect(first).toMatchObject({
       ...defaults,
-      ...{ input_summary: "? ?×? in ?, ?", output_summary: "failed", success: false },
-      ...{ duration_ms: 0, source: "scenario" },
+      input_summary: "? ?×? in ?, ?",
+      output_summary: "failed",
+      success: false,
+      duration_ms: 0,
+      source: "scenario",
     });
     expect(second).toMatchObject({
       ...defaults,
       ...full,
-      ...{ success: true, input_summary: "recruit nurse×2 in Graz, AT", output_summary: "filled" },
+      success: true,
+      input_summary: "recruit nurse×2 in Graz, AT",
+      output_summary: "filled",
     });
     expect(third).toMatchObject({
       ...defaults,
-      ...{ error: "no candidates", output_summary: "no candidates", duration_ms: 0 },
+      error: "no candidates",
+      output_summary: "no candidates",
+      duration_ms: 0,
       source: "mcp",
     });
     const { body: stats } = await own.get("/stats");
     expect(stats).toMatchObject({
-      ...{ total: 3, successes: 1, failures: 2, by_source: { scenario: 2, mcp: 1 } },
+      total: 3,
+      successes: 1,
+      failures: 2,
+      by_source: { scenario: 2, mcp: 1 },
       all_time: { total: 3, successes: 1, failures: 2, by_source: { scenario: 2, mcp: 1 } },
     });
     const recent = stats["recent_scenario_ops"] as Row[];
@@ -443,6 +460,8 @@ describe("sockets", () => {
     for (const host of ["127.0.0.1", "[::1]", "localhost"]) {
       const response = await fetch(`http://${host}:${daemon.port}/health`);
       expect([host, response.status]).toEqual([host, 200]);
+      const guarded = await fetch(`http://${host}:${daemon.port}/sessions`);
+      expect([host, guarded.status]).toEqual([host, 200]);
     }
     const unix = join(daemon.data, "observer.sock");
     expect(statSync(unix).mode & 0o777).toBe(0o600);

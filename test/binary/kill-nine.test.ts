@@ -145,8 +145,8 @@ async function checkLive(daemon: Daemon, ledger: Ledger): Promise<void> {
   checkTags(events, ledger, "GET /events");
   const counted = new Map<string, number>();
   for (const event of events) {
-    if (event["session_id"] === null) continue;
-    const session = String(event["session_id"]);
+    const session = event["session_id"] as string | null;
+    if (session === null) continue;
     counted.set(session, (counted.get(session) ?? 0) + 1);
   }
   const sessions = await daemon.list("/sessions");

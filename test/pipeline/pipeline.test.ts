@@ -134,6 +134,20 @@ test("offer keeps the good rows of a batch whose one row cannot be stored", () =
     expect((await store.interruptions.list({ limit: 9, filters: {} })).items).toHaveLength(1);
   }));
 
+test("offer never calls an event a duplicate of one that could not be stored", () =>
+  withTempDirectory(async (directory) => {
+    const { pipeline, store } = rig(directory);
+    const bad = draft({ id: "a", timeMs: 1.5 });
+    const receipts = await pipeline.offer([bad, bad, draft({ id: "a" }), draft({ id: "a" })]);
+    expect(receipts.map(({ status }) => status)).toEqual([
+      "rejected",
+      "rejected",
+      "accepted",
+      "duplicate",
+    ]);
+    expect(store.nextSeq()).toBe(2);
+  }));
+
 test("offer refuses what the inbox cannot hold, and counts it", () =>
   withTempDirectory(async (directory) => {
     const { pipeline, metrics } = rig(directory, { eventsMax: 3 });

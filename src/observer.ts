@@ -167,7 +167,7 @@ async function run(
     pressure: () => pressureOf(pipeline.full(), disk.full()),
     startedMs: parts.clock.monotonic(),
     protection: protection.current,
-    unready: () => unready,
+    unready: () => unready ?? parts.store.broken(),
   };
   const listening = await listen(createApi(deps), deps, {
     port: settings.port,

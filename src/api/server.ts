@@ -95,7 +95,7 @@ function addRoute(app: Elysia, route: Route, { deps, guard }: Surroundings): voi
   const handler = ({ request, params = {} }: Context): Promise<Response> =>
     answer(request, deps, () => {
       const listener = listenerOf(request);
-      guard.check(request, { access, listener, isPage: path === "/" });
+      guard.check(request, { access, listener });
       if (route.takesLong) listener.keepOpen(request);
       return route.handle({ request, params, listener });
     });
@@ -112,6 +112,9 @@ function withoutBody(handler: (context: Context) => Promise<Response>) {
   };
 }
 
+/** The seed's paths answered 404 to any other method, and their clients may still look for it. */
+const SEED_PATHS = new Set(["/event", "/health", "/stats"]);
+
 /** 405 for a known path, with the methods that it has. */
 function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surroundings): void {
   const methodsByPath = new Map<string, string[]>();
@@ -123,11 +126,12 @@ function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surround
   }
   for (const [path, methods] of methodsByPath) {
     const allow = methods.join(", ");
+    const status = SEED_PATHS.has(path) ? 404 : 405;
     const handler = ({ request }: Context): Promise<Response> =>
       answer(request, deps, () => {
-        guard.check(request, { access: "public", listener: listenerOf(request), isPage: false });
+        guard.check(request, { access: "public", listener: listenerOf(request) });
         throw new HttpError(
-          { status: 405, code: "method" },
+          { status, code: "method" },
           `${request.method} is not a method of this path; it has ${allow}`,
           { headers: { allow } },
         );
@@ -144,7 +148,7 @@ function addFallback(app: Elysia, pages: Pages, { deps, guard }: Surroundings): 
       const { pathname } = new URL(request.url);
       const isPage = (request.method === "GET" || request.method === "HEAD") && pages.has(pathname);
       const access = isPage ? ASSET_ACCESS : "public";
-      guard.check(request, { access, listener, isPage });
+      guard.check(request, { access, listener });
       if (isPage) return pages.serve(pathname, request.headers);
       throw new HttpError({ status: 404, code: "not_found" }, "There is nothing at this path");
     });

@@ -59,6 +59,8 @@ export interface Store {
   readonly reactions: Listable<ReactionRecord>;
   readonly checkpoints: Listable<Checkpoint>;
   readonly checkpointRows: CheckpointRows;
+  /** Why nothing that is committed can be promised to stay, or null. Only a new start ends it. */
+  broken(): string | null;
   databaseBytes(): number;
   close(): void;
 }
@@ -116,6 +118,7 @@ export function createStore(options: StoreOptions): Store {
     reactions: listing(REACTION_LISTING, reactions.get),
     checkpoints: listing(CHECKPOINT_LISTING, (id) => checkpointRows.get(id)),
     checkpointRows,
+    broken: () => sync?.broken()?.message ?? null,
     databaseBytes: () => Bun.file(database.filename).size,
     close() {
       follower.settle();

@@ -20,8 +20,6 @@ test.each(["/nope", "/event/x", "/eventss", "/sessions/a/b/c", "//evil", "/..%2f
 );
 
 test.each([
-  ["/event", "GET", "POST"],
-  ["/health", "POST", "GET, HEAD"],
   ["/events", "DELETE", "POST, GET, HEAD"],
   ["/events", "OPTIONS", "POST, GET, HEAD"],
   ["/checkpoints/c1", "PUT", "GET, HEAD, DELETE"],
@@ -148,4 +146,15 @@ test("every error code has a status, and an error's facts never replace the stan
     error: "Cannot verify: content is damaged",
     code: "corrupt",
   });
+});
+
+test.each([
+  ["/event", "GET", "POST"],
+  ["/health", "POST", "GET, HEAD"],
+  ["/stats", "DELETE", "GET, HEAD"],
+])("%s with %s is 404, as the seed's paths were, and says %s", async (path, method, allow) => {
+  const response = await caller(createFake()).call(path, { method });
+  expect(response.status).toBe(404);
+  expect(response.headers.get("allow")).toBe(allow);
+  expect(await bodyOf(response)).toHaveProperty("error");
 });

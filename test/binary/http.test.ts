@@ -90,7 +90,12 @@ const PATH_CASES: Record<string, Case[]> = {
       headers: { "content-encoding": "gzip" },
     },
   ],
-  "/hooks/claude-code": OBJECT_CASES,
+  // A hook's body may be as large as a batch: the bound of the batch stands in for it here.
+  "/hooks/claude-code": OBJECT_CASES.map((item) =>
+    item.name === "oversized"
+      ? { ...item, body: JSON.stringify({ error: "x".repeat(300_000) }) }
+      : item,
+  ),
   "/hooks/no-such-vendor": [{ name: "any", body: "{}", status: 404 }],
   "/events": [
     { name: "empty", body: "", status: 400 },

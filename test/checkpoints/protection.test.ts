@@ -1,4 +1,4 @@
-// Which workspaces are protected: asked of a real service, first checkpoints taken once.
+// Which workspaces are protected: a stand-in for the checkpoint service, which has tests of its own.
 
 import { expect, test } from "bun:test";
 import type { Checkpoint, CheckpointRows, CheckpointService } from "../../src/core/checkpoint.ts";

@@ -312,7 +312,14 @@ function startLoops(
 ): () => Promise<void> {
   const loops: LoopOptions[] = [
     ...others,
-    { name: "settle", everyMs: SETTLE_MS, round: () => store.settle() },
+    {
+      name: "settle",
+      everyMs: SETTLE_MS,
+      round: () => {
+        store.settle();
+        return store.persist();
+      },
+    },
     { name: "recover", everyMs: RECOVER_MS, round: () => checkpoints.recover() },
     {
       name: "stats",

@@ -80,8 +80,10 @@ function rig(
       log,
       metrics,
       redact: {
-        json: (text) =>
-          text.includes("hunter2") ? text.replaceAll("hunter2", "[redacted]") : null,
+        value: (data) =>
+          JSON.stringify(data).includes("hunter2")
+            ? (JSON.parse(JSON.stringify(data).replaceAll("hunter2", "[redacted]")) as unknown)
+            : null,
         text: (text) => text,
       },
       createDetectors: () => [boomDetector()],

@@ -3,8 +3,10 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Database } from "bun:sqlite";
+import { chmodSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Interruption } from "../../src/core/interruption.ts";
+import { lockDirectory } from "../../src/store/database.ts";
 import { createStore, type Store } from "../../src/store/store.ts";
 import { storedEvent } from "../support/events.ts";
 import { withTempDirectory } from "../support/temp-directory.ts";
@@ -237,3 +239,19 @@ test("session sums equal the sums over its events, wherever the store was reopen
     ),
     { numRuns: 15 },
   ));
+
+test("every file of the database is its owner's alone, whoever made the directory", () =>
+  withTempDirectory(async (directory) => {
+    chmodSync(directory, 0o755);
+    const unlock = lockDirectory(directory);
+    const store = open(directory);
+    commit(store, [storedEvent(1)]);
+    const modes = readdirSync(directory).map((name) => [
+      name,
+      (statSync(join(directory, name)).mode & 0o777).toString(8),
+    ]);
+    expect(modes.map(([name]) => name)).toContain("observer.db-wal");
+    expect(modes.filter(([, mode]) => mode !== "600")).toEqual([]);
+    store.close();
+    unlock();
+  }));

@@ -112,6 +112,9 @@ function withoutBody(handler: (context: Context) => Promise<Response>) {
   };
 }
 
+/** Paths of the seed, which answers 404 to whatever it does not know, other methods too. */
+const SEED_PATHS = ["/event", "/health", "/stats"];
+
 /** 405 for a known path, with the methods that it has. */
 function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surroundings): void {
   const methodsByPath = new Map<string, string[]>();
@@ -123,11 +126,14 @@ function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surround
   }
   for (const [path, methods] of methodsByPath) {
     const allow = methods.join(", ");
+    const problem = SEED_PATHS.includes(path)
+      ? { status: 404, code: "not_found" }
+      : { status: 405, code: "method" };
     const handler = ({ request }: Context): Promise<Response> =>
       answer(request, deps, () => {
         guard.check(request, { access: "public", listener: listenerOf(request), isPage: false });
         throw new HttpError(
-          { status: 405, code: "method" },
+          problem,
           `${request.method} is not a method of this path; it has ${allow}`,
           { headers: { allow } },
         );

@@ -260,7 +260,7 @@ test.each(origins)("Origin %p is allowed: %p", async (origin, allowed) => {
   ] as const) {
     const body = method === "POST" ? "{}" : null;
     const response = await call(path, { method, headers, body, via: "loopback" });
-    const expected = !allowed ? 403 : method === "OPTIONS" ? 405 : 200;
+    const expected = !allowed ? 403 : method === "OPTIONS" ? 404 : 200;
     expect({ path, method, status: response.status }).toEqual({ path, method, status: expected });
     expect(response.headers.get("access-control-allow-origin")).toBeNull();
   }

@@ -121,6 +121,7 @@ export const CHECKPOINT_LISTING: Listing<Checkpoint> = {
     pinned: { column: "pinned", type: "boolean" },
     parent_id: { column: "parent_id", type: "text" },
     status: { column: "status", type: "text" },
+    error: { column: "error", type: "text" },
   },
 };
 

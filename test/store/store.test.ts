@@ -255,3 +255,31 @@ test("every file of the database is its owner's alone, whoever made the director
     store.close();
     unlock();
   }));
+
+test("a failed result counts as the session's error when it says so or says nothing but its error", () =>
+  withTempDirectory((directory) => {
+    const store = open(directory);
+    const result = { sessionId: "s", kind: "tool_result" } as const;
+    const outcomes = [{ ok: false }, { error: "boom" }, { ok: true, error: "a warning" }, {}];
+    commit(
+      store,
+      outcomes.map((data, index) => storedEvent(index + 1, { ...result, data })),
+    );
+    store.settle();
+    expect(store.sessions.get("s")?.errors).toBe(2);
+    store.close();
+  }));
+
+test("lists filter by what is absent, and sessions and checkpoints by every shown field", () =>
+  withTempDirectory(async (directory) => {
+    const store = open(directory);
+    commit(store, [storedEvent(1, { id: "in", sessionId: "s" }), storedEvent(2, { id: "out" })]);
+    const { items } = await store.events.list({ limit: 10, filters: { session_id: "null" } });
+    expect(items.map(({ id }) => id)).toEqual(["out"]);
+    const last = { limit: 10, filters: { last_at: "1000001" } };
+    expect((await store.sessions.list(last)).items.map(({ id }) => id)).toEqual(["s"]);
+    expect((await store.checkpoints.list({ limit: 10, filters: { error: "null" } })).items).toEqual(
+      [],
+    );
+    store.close();
+  }));

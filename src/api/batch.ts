@@ -30,7 +30,10 @@ export interface BatchAnswer {
   rejected_total: number;
 }
 
-/** Tells a JSON array, one JSON object and NDJSON apart by content; throws `invalid` for a broken array. */
+/**
+ * Tells a JSON array, one JSON object and NDJSON apart by content; throws `invalid` for a broken array, and for a body
+ * in which no line is a JSON object: it is something else than events, and nothing of it could be kept.
+ */
 export function openBatch(text: string, depthMax: number): Batch {
   if (text.trim() === "") throw new ObserverError("invalid", "Cannot read body: it is empty");
   if (/^\s*\[/.test(text)) {
@@ -42,12 +45,22 @@ export function openBatch(text: string, depthMax: number): Batch {
   if (whole !== undefined) {
     return { length: 1, at: () => shallow(whole, depthMax) };
   }
+  if (!lines.some((line) => isObject(parseWhole(line)))) {
+    throw new ObserverError(
+      "invalid",
+      "Cannot read body: it must be a JSON array, a JSON object, or one JSON object a line",
+    );
+  }
   return { length: lines.length, at: (index) => parseJson(lines[index] ?? "", depthMax) };
 }
 
 function shallow(value: unknown, depthMax: number): unknown {
   checkDepth(value, depthMax);
   return value;
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isJson(text: string): boolean {

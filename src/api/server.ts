@@ -112,8 +112,8 @@ function withoutBody(handler: (context: Context) => Promise<Response>) {
   };
 }
 
-/** The seed's paths answered 404 to any other method, and their clients may still look for it. */
-const SEED_PATHS = new Set(["/event", "/health", "/stats"]);
+/** Paths of the seed, which answers 404 to whatever it does not know, other methods too. */
+const SEED_PATHS = ["/event", "/health", "/stats"];
 
 /** 405 for a known path, with the methods that it has. */
 function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surroundings): void {
@@ -126,12 +126,14 @@ function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surround
   }
   for (const [path, methods] of methodsByPath) {
     const allow = methods.join(", ");
-    const status = SEED_PATHS.has(path) ? 404 : 405;
+    const problem = SEED_PATHS.includes(path)
+      ? { status: 404, code: "not_found" }
+      : { status: 405, code: "method" };
     const handler = ({ request }: Context): Promise<Response> =>
       answer(request, deps, () => {
         guard.check(request, { access: "public", listener: listenerOf(request) });
         throw new HttpError(
-          { status, code: "method" },
+          problem,
           `${request.method} is not a method of this path; it has ${allow}`,
           { headers: { allow } },
         );

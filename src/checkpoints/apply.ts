@@ -2,13 +2,13 @@
 
 import {
   chmodSync,
+  chownSync,
   closeSync,
   constants,
   fchmodSync,
   fchownSync,
   fstatSync,
   fsyncSync,
-  lchownSync,
   mkdirSync,
   openSync,
   renameSync,
@@ -167,9 +167,13 @@ function putSymlink(run: Run, { path, before, what }: Difference, after: Entry):
     replace(parent, temporary, nameOf(path));
     run.files += 1;
   }
-  const name = at(parent, nameOf(path));
-  if (run.asRoot) lchownSync(name, after.uid, after.gid);
-  setModified(name, after.mtimeNs);
+  const fd = openHandleAt(parent, nameOf(path));
+  try {
+    if (run.asRoot) chownSync(`/proc/self/fd/${fd}`, after.uid, after.gid);
+    setModified(at(parent, nameOf(path)), after.mtimeNs);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function replace(parent: number, temporary: BytePath, name: BytePath): void {
@@ -223,10 +227,7 @@ function setMetadata(run: Run, path: BytePath, after: Entry): void {
   const fd = parent === undefined ? run.beneath.directory("") : openHandleAt(parent, name);
   try {
     const handle = `/proc/self/fd/${fd}`;
-    if (run.asRoot) {
-      if (parent === undefined) fchownSync(fd, after.uid, after.gid);
-      else lchownSync(at(parent, name), after.uid, after.gid);
-    }
+    if (run.asRoot) chownSync(handle, after.uid, after.gid);
     chmodSync(handle, after.mode);
     setModified(
       parent === undefined ? Buffer.from(`${handle}/.`) : at(parent, name),

@@ -10,6 +10,7 @@ import {
   readlinkSync,
   type BigIntStats,
 } from "node:fs";
+import { ObserverError } from "../core/errors.ts";
 import type { BytePath } from "./byte-path.ts";
 import type { Entry, EntryType } from "./tree.ts";
 
@@ -27,9 +28,16 @@ export function at(fd: number, name: BytePath): Buffer {
   return Buffer.from(`/proc/self/fd/${fd}/${name}`, "latin1");
 }
 
-/** Opens the top directory; `path` is trusted up to its last component. */
+/**
+ * Opens the top directory. Throws `identity_changed` where a symlink leads to it: the path was resolved before, so
+ * somebody who owns a directory on the way has put one there meanwhile.
+ */
 export function openTop(path: string): number {
-  return openSync(path, DIRECTORY);
+  const fd = openSync(path, DIRECTORY);
+  const opened = readlinkSync(`/proc/self/fd/${fd}`);
+  if (opened === path) return fd;
+  closeSync(fd);
+  throw new ObserverError("identity_changed", `Cannot use ${path}: it is ${opened} now`);
 }
 
 export function openDirectoryAt(fd: number, name: BytePath): number {

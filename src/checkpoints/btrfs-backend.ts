@@ -1,6 +1,17 @@
 // The btrfs backend: read-only snapshots beside the workspace, made by the kernel in milliseconds.
 
-import { chmodSync, existsSync, lstatSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmdirSync,
+  rmSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Checkpoint, SkippedPath, VerifyResult } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
@@ -17,7 +28,7 @@ import {
 import { SystemCallError } from "../kernel/libc.ts";
 import type { Backend, CreateJob, Saved, Workspace } from "./backend.ts";
 import { joined, shown, type BytePath } from "./byte-path.ts";
-import { createLiveTree } from "./live-tree.ts";
+import { codeOf, createLiveTree } from "./live-tree.ts";
 import { isMountPoint } from "./mounts.ts";
 import { EVERYTHING, SNAPSHOTS_NAME } from "./rules.ts";
 import { sha256 } from "./store/blobs.ts";
@@ -25,6 +36,7 @@ import type { Directory } from "./tree.ts";
 
 /** Enough of a hash to keep the workspaces of one directory apart. */
 const KEY_LENGTH = 16;
+const OWN_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const EPERM = 1;
 const ENOENT = 2;
 
@@ -107,14 +119,30 @@ function preparePlace(workspace: string): string {
 
 /** The workspace's owner may own the place around it: what stands there must be ours. */
 function ensureOwn(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const stat = lstatSync(path);
-  if (!stat.isDirectory() || stat.uid !== process.geteuid?.())
-    throw new ObserverError(
+  const refused = (cause?: unknown): ObserverError =>
+    new ObserverError(
       "refused_path",
       `Cannot keep snapshots in ${path}: it is not a directory of observer's own user`,
+      { cause },
     );
-  chmodSync(path, 0o700);
+  let fd: number;
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  try {
+    // Through the open directory: by its name, a symlink put there meanwhile would be followed.
+    fd = openSync(path, OWN_DIRECTORY);
+  } catch (error) {
+    throw refused(error);
+  }
+  try {
+    if (fstatSync(fd).uid !== process.geteuid?.()) throw refused();
+    fchmodSync(fd, 0o700);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function check(snapshot: string, uuid: string | undefined): void {

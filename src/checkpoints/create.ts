@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Checkpoint, CreateRequest } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { newId } from "../core/ids.ts";
+import { createRedactor } from "../core/redact.ts";
 import type { Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
 import type { StartedHelper } from "./helper-runner.ts";
@@ -15,6 +16,8 @@ import { refuseText } from "./workspace.ts";
 
 /** A parent of the same backend is looked for among this many; another one is the exception. */
 const PARENTS_MAX = 10;
+/** A label is the one text of a caller's own that a row keeps. */
+const redactor = createRedactor();
 
 export interface Creator {
   create(request: CreateRequest): Promise<Checkpoint>;
@@ -106,7 +109,7 @@ function pendingRow(
     backend: found.backend,
     kind: request.kind,
     reason: request.reason,
-    label: request.label ?? null,
+    label: request.label === undefined ? null : redactor.text(request.label),
     interruptionId: request.interruptionId ?? null,
     sessionId: request.sessionId ?? null,
     agent: request.agent ?? null,

@@ -1,5 +1,6 @@
 // What verbs print: JSON as the API gave it, tables for people, and hints where there is nothing.
 
+import { printableJson } from "../core/text.ts";
 import type { Call } from "./verb.ts";
 import { createPaint, type Paint } from "./paint.ts";
 import { renderTable, type Column } from "./table.ts";
@@ -10,7 +11,7 @@ export function paintOf(call: Pick<Call, "io">): Paint {
 
 /** Data for scripts, on standard output. */
 export function printJson(call: Pick<Call, "io">, value: unknown): number {
-  call.io.stdout(`${JSON.stringify(value, null, 2)}\n`);
+  call.io.stdout(`${printableJson(JSON.stringify(value, null, 2))}\n`);
   return 0;
 }
 

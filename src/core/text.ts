@@ -17,6 +17,14 @@ export function printable(text: string): string {
   });
 }
 
+/** JSON with the characters that a terminal acts upon as escapes: the same value, safe to show. */
+export function printableJson(json: string): string {
+  return json.replace(UNSAFE, (char) =>
+    // White space between the parts of the JSON; within strings JSON itself has escaped these.
+    char < " " ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** At most `max` UTF-16 units, the cut marked by an ellipsis, never through a surrogate pair. */
 export function clip(text: string, max: number): string {
   if (text.length <= max) return text;

@@ -85,9 +85,9 @@ export function isInterrupted(data: EventData): boolean {
   return data["is_interrupt"] === true;
 }
 
-/** True when a tool result reports a failure: it says so, or it carries an error. */
+/** True when a tool result reports a failure: it says so, or it says nothing and carries an error. */
 export function isFailure(data: EventData): boolean {
-  return data.ok === false || errorText(data) !== "";
+  return data.ok === false || (data.ok !== true && errorText(data) !== "");
 }
 
 /** A tracker to be shared by all detectors of one stream of events. */

@@ -32,7 +32,9 @@ const PHRASES = [
   /longer than the model's context length/i, // Together
   /input tokens exceed the configured limit/i,
   /current length is \d+ while limit is \d+/i, // Cerebras
-  /context[_ ]length[_ ]exceeded/i,
+  /context[-_ ](?:length|window|limit|size)(?: (?:was|is|has been))?[-_ ]exceeded/i,
+  /exceed(?:s|ed|ing)? (?:the |its |this )?(?:model(?:'s)? )?(?:maximum |max |available )?context (?:length|window|limit|size)/i,
+  /context[-_ ](?:window |length )?overflow/i,
   /model_context_window_exceeded/i,
   /exceed context limit/i, // Anthropic, with max_tokens
 ];

@@ -82,6 +82,8 @@ export function createInterruptions(context: InterruptionContext) {
     const { escalated_from: from } = it.detail;
     it.detail = from === undefined ? finding.detail : { ...finding.detail, escalated_from: from };
     it.evidence = merged(it.evidence, finding.evidence);
+    // Events may come late: the trouble began when its earliest one happened.
+    it.firstMs = Math.min(it.firstMs, finding.timeMs);
     it.lastMs = Math.max(it.lastMs, finding.timeMs);
     open.put(it);
     return { kind: "counted", interruption: it };

@@ -27,13 +27,14 @@ export function createPrepare({ clock, host, redact }: PrepareDeps) {
     const clean = (text: string): string => redact.text(text);
     const event: ObserverEvent = {
       seq: 0,
-      id: draft.id ?? "",
+      // Senders build ids and names of anything; the same secret gives the same marker, so equal ones stay equal.
+      id: clean(draft.id ?? ""),
       kind: draft.kind,
-      source: draft.source,
+      source: clean(draft.source),
       timeMs: draft.timeMs ?? receivedMs,
       receivedMs,
-      host: draft.host ?? host,
-      ...(draft.sessionId === undefined ? {} : { sessionId: draft.sessionId }),
+      host: draft.host === undefined ? host : clean(draft.host),
+      ...(draft.sessionId === undefined ? {} : { sessionId: clean(draft.sessionId) }),
       ...(draft.agent === undefined ? {} : { agent: clean(draft.agent) }),
       ...(draft.workspace === undefined ? {} : { workspace: clean(draft.workspace) }),
       ...(draft.pid === undefined ? {} : { pid: draft.pid }),

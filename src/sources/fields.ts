@@ -53,14 +53,20 @@ export function invalid(message: string, detail: Fields = {}): ObserverError {
   return new ObserverError("invalid", message, { detail });
 }
 
-/** Milliseconds of an ISO 8601 time; without a zone it is UTC. Undefined when it is none, or not in 1970..2200. */
+/**
+ * Milliseconds of an ISO 8601 time; without a zone it is UTC. Undefined when it is none (30 February is none), or not
+ * in 1970..2200.
+ */
 export function isoMs(text: string): number | undefined {
   const match = ISO_TIME.exec(text.trim());
   if (!match) return undefined;
-  const [, date, time = "00:00", fraction = "", zone = "Z"] = match;
+  const [, date = "", time = "00:00", fraction = "", zone = "Z"] = match;
   const digits = /^[+-]\d\d$/.test(zone)
     ? `${zone}:00`
     : zone.replace(/^([+-]\d\d)(\d\d)$/, "$1:$2");
+  // The engine takes 30 February for 2 March.
+  const day = Date.parse(`${date}T00:00:00.000Z`);
+  if (Number.isNaN(day) || !new Date(day).toISOString().startsWith(date)) return undefined;
   const millis = fraction.slice(0, 3).padEnd(3, "0");
   const seconds = time.length === 5 ? `${time}:00` : time;
   return inBounds(Date.parse(`${date}T${seconds}.${millis}${digits.toUpperCase()}`));

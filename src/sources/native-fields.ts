@@ -64,7 +64,7 @@ const ENVELOPE: Record<string, FieldRule> = {
   id: name,
   time: {
     schema: nullable(Type.Union([Type.String(), Type.Number()])),
-    rule: "must be an ISO 8601 string or epoch milliseconds, from 1970 to 2200",
+    rule: "must be an ISO 8601 string or an epoch number (below 10^11 seconds, above milliseconds), from 1970 to 2200",
   },
   session_id: name,
   agent: name,

@@ -16,17 +16,16 @@ import { canonicalJson, digestOf } from "./canonical-json.ts";
 import {
   DEPTH_MAX,
   type Fields,
-  TIME_MAX_MS,
   countOf,
   errorOf,
   invalid,
   isFields,
   isShallow,
-  isoMs,
   mended,
   present,
   quote,
   textOf,
+  timeOf,
 } from "./fields.ts";
 import { rulesOf } from "./native-fields.ts";
 import { nearest } from "../core/nearest.ts";
@@ -53,7 +52,7 @@ export function parseNative(raw: unknown, now: () => number): EventDraft {
     throw invalid(`event: nested too deeply, must be at most ${DEPTH_MAX} levels`);
   }
   checkFields(kind, raw);
-  const timeMs = timeOf(raw["time"]);
+  const timeMs = timeGiven(raw["time"]);
   const fields = withoutNulls(mended(raw) as Fields);
   const id = textOf(fields["id"]);
   const envelope = {
@@ -109,10 +108,10 @@ function broken(field: string, value: unknown, rule: string): Error {
   });
 }
 
-function timeOf(value: unknown): number | undefined {
+function timeGiven(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
-  const ms = typeof value === "string" ? isoMs(value) : Math.floor(value as number);
-  if (ms !== undefined && ms >= 0 && ms <= TIME_MAX_MS) return ms;
+  const ms = timeOf(value);
+  if (ms !== undefined) return ms;
   throw broken("time", value, rulesOf("note")["time"]?.rule ?? "");
 }
 

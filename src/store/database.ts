@@ -1,7 +1,7 @@
 // Opens the one database file: pragmas in their order, migrations, and the lock that keeps a second daemon out.
 
 import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { ObserverError } from "../core/errors.ts";
 import { migrate } from "./migrations.ts";
@@ -19,6 +19,8 @@ export const DATABASE_NAME = "observer.db";
 const PAGE_BYTES = 8192;
 /** Pages in the write-ahead log before SQLite folds them into the file: 32 MiB at 8 KiB. */
 const CHECKPOINT_PAGES = 4096;
+/** Events hold what agents read and wrote; the data directory may have been made by somebody else, open to all. */
+const PRIVATE_MODE = 0o600;
 
 /** Statements are named columns in, so that a row object can be bound as it is. */
 export type Row = Record<string, SQLQueryBindings>;
@@ -26,6 +28,10 @@ export type Row = Record<string, SQLQueryBindings>;
 export function openDatabase(options: DatabaseOptions): Database {
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
   const path = join(options.directory, DATABASE_NAME);
+  makePrivate(path);
+  // What an earlier version or another umask left open; SQLite itself gives new ones the mode of the file.
+  for (const suffix of ["-wal", "-shm"])
+    if (existsSync(path + suffix)) chmodSync(path + suffix, PRIVATE_MODE);
   const database = new Database(path, { create: true, strict: true });
   // page_size and auto_vacuum hold only when they come before the first table; WAL before synchronous.
   database.run(`PRAGMA page_size = ${PAGE_BYTES}`);
@@ -38,8 +44,13 @@ export function openDatabase(options: DatabaseOptions): Database {
   database.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   database.run("PRAGMA foreign_keys = OFF");
   migrate(database);
-  chmodSync(path, 0o600);
   return database;
+}
+
+/** SQLite gives the log and the index beside a file the mode that the file has when they are made. */
+function makePrivate(path: string): void {
+  closeSync(openSync(path, "a", PRIVATE_MODE));
+  chmodSync(path, PRIVATE_MODE);
 }
 
 /**
@@ -49,7 +60,9 @@ export function openDatabase(options: DatabaseOptions): Database {
  */
 export function lockDirectory(directory: string): () => void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const lock = new Database(join(directory, "observer.lock"), { create: true });
+  const path = join(directory, "observer.lock");
+  makePrivate(path);
+  const lock = new Database(path, { create: true });
   try {
     lock.run("PRAGMA busy_timeout = 0");
     lock.run("PRAGMA journal_mode = DELETE");

@@ -57,7 +57,8 @@ export async function listEvents(
 
 function mostSelectiveTerm(filters: Record<string, string>): string | null {
   const { session_id: session, source, kind } = filters;
-  if (session !== undefined) return termOf.session(session);
+  // Events without a session stand under no term.
+  if (session !== undefined && session !== "null") return termOf.session(session);
   if (kind !== undefined) return termOf.kind(kind);
   return source === undefined ? null : termOf.source(source);
 }

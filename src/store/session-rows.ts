@@ -1,7 +1,7 @@
 // Sessions: folded from events in memory, written behind the watermark.
 
 import type { Database } from "bun:sqlite";
-import type { ObserverEvent } from "../core/event.ts";
+import type { EventData, ObserverEvent } from "../core/event.ts";
 import type { Session } from "../core/session.ts";
 import { insertStatement, type Row, updateStatement } from "./database.ts";
 import type { Listing } from "./list-rows.ts";
@@ -41,7 +41,7 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
   session.workspace = event.workspace ?? session.workspace ?? textOrNull(data.cwd);
   session.pid = event.pid ?? session.pid;
   if (kind === "tool_call") session.toolCalls += 1;
-  if (kind === "tool_result" && data.ok === false) session.errors += 1;
+  if (kind === "tool_result" && isFailed(data)) session.errors += 1;
   if (kind === "error") session.errors += 1;
   if (kind === "llm_call") foldModelCall(session, event);
   if (kind === "session_start" && (session.endedMs ?? Infinity) <= event.timeMs) {
@@ -57,6 +57,11 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
 
 function textOrNull(value: unknown): string | null {
   return typeof value === "string" ? value : null;
+}
+
+/** As the detectors see it: it says so, or it says nothing and carries an error. */
+function isFailed({ ok, error }: EventData): boolean {
+  return ok === false || (ok !== true && error !== undefined && error !== "");
 }
 
 function foldModelCall(session: Session, { data }: ObserverEvent): void {
@@ -133,6 +138,7 @@ export const SESSION_LISTING: Listing<Session> = {
     workspace: { column: "workspace", type: "text" },
     pid: { column: "pid", type: "number" },
     started_at: { column: "started_ms", type: "time" },
+    last_at: { column: "last_ms", type: "time" },
     ended_at: { column: "ended_ms", type: "time" },
     end_reason: { column: "end_reason", type: "text" },
     events: { column: "events", type: "number" },

@@ -1,6 +1,6 @@
 // Structured log lines; the only writer to standard error.
 
-import { printable } from "../core/text.ts";
+import { printable, printableJson } from "../core/text.ts";
 
 export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -31,7 +31,7 @@ export function createLog(options: LogOptions): Log {
     try {
       options.write(
         options.json
-          ? `${JSON.stringify({ time, level, message, ...fields })}\n`
+          ? `${printableJson(JSON.stringify({ time, level, message, ...fields }))}\n`
           : `${time} ${level.padEnd(5)} ${printable(message)}${readable(fields)}\n`,
       );
     } catch {

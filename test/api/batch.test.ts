@@ -44,6 +44,17 @@ test("POST /events rejects bad lines by their position and keeps the others", as
   expect(fake.offered.map(({ data }) => data.note)).toEqual(["a", "b"]);
 });
 
+test.each(['{"half":', "null", "7", '"text"', "hello\nworld", "1\n[]\n{", "kind=note"])(
+  "POST /events refuses %j, which holds no event",
+  async (body) => {
+    const fake = createFake();
+    const response = await caller(fake).call("/events", post(body));
+    expect(response.status).toBe(400);
+    expect(await bodyOf(response)).toMatchObject({ code: "invalid" });
+    expect(fake.offered).toEqual([]);
+  },
+);
+
 test("POST /events gives items of an array the same positions", async () => {
   const body = `[${note("a")},7,null,${note("b")},[]]`;
   const answer = await bodyOf(await caller(createFake()).call("/events", post(body)));
@@ -166,7 +177,7 @@ test("POST /events refuses what is not packed as it says, and packings it does n
 });
 
 test("POST /events lists at most 10,000 rejections and counts them all", async () => {
-  const body = "x\n".repeat(12_000);
+  const body = `{}\n${"x\n".repeat(11_999)}`;
   const answer = await bodyOf(await caller(createFake()).call("/events", post(body)));
   expect((answer["rejected"] as unknown[]).length).toBe(10_000);
   expect(answer["rejected_total"]).toBe(12_000);

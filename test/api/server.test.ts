@@ -34,6 +34,18 @@ test.each([
   expect(response.headers.get("content-type")).toBe(PROBLEM);
 });
 
+test.each([
+  ["/event", "GET", "POST"],
+  ["/health", "POST", "GET, HEAD"],
+  ["/stats", "DELETE", "GET, HEAD"],
+])("%s with %s is 404 as at the seed, and allows %s", async (path, method, allow) => {
+  const { call } = caller(createFake());
+  const response = await call(path, { method });
+  expect(response.status).toBe(404);
+  expect(response.headers.get("allow")).toBe(allow);
+  expect(await bodyOf(response)).toMatchObject({ code: "not_found" });
+});
+
 test("HEAD answers as GET without a body, and leaves no live stream open", async () => {
   const fake = createFake();
   const { call } = caller(fake);

@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -175,3 +176,18 @@ test.skipIf(!mount)("verify reports a snapshot that is gone", async () => {
     problems: ["corrupt: the snapshot is gone"],
   });
 });
+
+test.skipIf(!mount)(
+  "create follows no symlink that stands where its snapshots would be",
+  async () => {
+    const kit = subvolumeKit();
+    const victim = join(kit.root, "victim");
+    mkdirSync(victim, { mode: 0o755 });
+    symlinkSync(victim, join(kit.root, ".observer-checkpoints"));
+    const saved = await kit.service.create({ workspace: kit.workspace, ...manual });
+    expect(lstatSync(victim).mode & 0o777).toBe(0o755);
+    expect(readdirSync(victim)).toEqual([]);
+    // The store has no such place to keep.
+    expect([saved.status, saved.backend]).toEqual(["ok", "store"]);
+  },
+);

@@ -87,3 +87,15 @@ test("create and restore bring a damaged workspace back exactly, and the safety 
   expect(snapshotOf(kit.workspace)).toEqual(damaged);
   expect(readFileSync(at("src/a.ts"), "utf8")).toBe("damage");
 }, 30_000);
+
+test("create keeps no secret of a label", async () => {
+  kit = createKit();
+  const secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+  const { label } = await kit.service.create({
+    workspace: kit.workspace,
+    kind: "manual",
+    reason: "manual",
+    label: `before ${secret}`,
+  });
+  expect(label).toMatch(/^before \[redacted:github:[0-9a-f]{4}\]$/);
+});

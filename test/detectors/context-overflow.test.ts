@@ -36,6 +36,11 @@ const TEXTS = [
   "input tokens exceed the configured limit of 272000 tokens",
   "current length is 9000 while limit is 8192",
   "context_length_exceeded",
+  "context window exceeded",
+  "Context limit was exceeded",
+  "the request exceeds the model's context window",
+  "input exceeds maximum context length",
+  "context overflow",
   "too many tokens",
 ];
 const OTHER_TEXTS = [

@@ -34,6 +34,11 @@ describe("tool_failure", () => {
     expect(findingsOf([alone]).map(({ summary }) => summary)).toEqual(["Bash failed"]);
   });
 
+  test("takes the sender's word for a success that carries an error's text", () => {
+    const warned = { ok: true, error: "warning: deprecated" };
+    expect(findingsOf(call("Bash", { command: "make" }, warned))).toEqual([]);
+  });
+
   test("is silent for successes that speak of errors and for calls the user interrupted", () => {
     const output = "Traceback (most recent call last): exit code 1, permission denied";
     const interrupted = { ok: false, error: "stopped", is_interrupt: true };

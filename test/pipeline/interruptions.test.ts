@@ -47,6 +47,13 @@ test("apply opens once and then counts, with the newest detail and all evidence"
   });
 });
 
+test("apply dates a trouble from its earliest event, however late that one came", () => {
+  const interruptions = create();
+  interruptions.apply(finding());
+  const [late] = interruptions.apply(finding({ timeMs: 40 }));
+  expect(late?.interruption).toMatchObject({ count: 2, firstMs: 40, lastMs: 100 });
+});
+
 test("apply keeps sessions, types and fingerprints apart", () => {
   const interruptions = create();
   const kinds = [

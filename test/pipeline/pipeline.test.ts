@@ -84,7 +84,7 @@ function rig(
           JSON.stringify(data).includes("hunter2")
             ? (JSON.parse(JSON.stringify(data).replaceAll("hunter2", "[redacted]")) as unknown)
             : null,
-        text: (text) => text,
+        text: (text) => text.replaceAll("hunter2", "[redacted]"),
       },
       createDetectors: () => [boomDetector()],
       reactions: [reaction("checkpoint", options.checkpoint), reaction("alert")],
@@ -168,6 +168,12 @@ test("a secret never reaches the file", () =>
     const { pipeline, store } = rig(directory);
     await pipeline.offer([draft({ id: "q", data: { prompt: "the word is hunter2" } })]);
     expect(store.events.get("q")?.data.prompt).toBe("the word is [redacted]");
+    const word = "is-hunter2";
+    const names = { source: word, host: word, sessionId: word, agent: word, workspace: word };
+    const named = draft({ id: word, data: { note: "boom", print: "p" }, ...names });
+    expect((await pipeline.offer([named]))[0]?.status).toBe("accepted");
+    expect((await pipeline.offer([named]))[0]?.status).toBe("duplicate");
+    store.settle();
     const files = await Array.fromAsync(new Bun.Glob("*").scan({ cwd: directory, absolute: true }));
     for (const file of files) expect(await Bun.file(file).text()).not.toContain("hunter2");
   }));

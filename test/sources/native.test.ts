@@ -44,6 +44,23 @@ describe("parseNative", () => {
     expect(Number.isSafeInteger(draft.digest)).toBe(true);
   });
 
+  test.each([
+    ["2026-01-02T03:04:05Z", Date.UTC(2026, 0, 2, 3, 4, 5)],
+    ["2026-01-02T03:04:05.123456+02:00", Date.UTC(2026, 0, 2, 1, 4, 5, 123)],
+    ["2024-02-29", Date.UTC(2024, 1, 29)],
+    [1_767_323_045_123, 1_767_323_045_123],
+    [1_767_323_045.5, 1_767_323_045_500],
+  ])("takes the time %p", (time, timeMs) => {
+    expect(parseNative({ kind: "note", time }, now).timeMs).toBe(timeMs);
+  });
+
+  test.each(["2026-02-30T00:00:00Z", "2025-02-29", "2026-13-01", "2026-01-01T25:00:00Z", "", -1])(
+    "refuses the time %p",
+    (time) => {
+      expect(() => parseNative({ kind: "note", time }, now)).toThrow(/"time"/);
+    },
+  );
+
   test("takes the least there can be", () => {
     expect(parseNative({ kind: "note" }, now)).toEqual({
       kind: "note",

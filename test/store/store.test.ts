@@ -3,8 +3,10 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Database } from "bun:sqlite";
+import { chmodSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Interruption } from "../../src/core/interruption.ts";
+import { lockDirectory } from "../../src/store/database.ts";
 import { createStore, type Store } from "../../src/store/store.ts";
 import { storedEvent } from "../support/events.ts";
 import { withTempDirectory } from "../support/temp-directory.ts";
@@ -237,3 +239,47 @@ test("session sums equal the sums over its events, wherever the store was reopen
     ),
     { numRuns: 15 },
   ));
+
+test("every file of the database is its owner's alone, whoever made the directory", () =>
+  withTempDirectory(async (directory) => {
+    chmodSync(directory, 0o755);
+    const unlock = lockDirectory(directory);
+    const store = open(directory);
+    commit(store, [storedEvent(1)]);
+    const modes = readdirSync(directory).map((name) => [
+      name,
+      (statSync(join(directory, name)).mode & 0o777).toString(8),
+    ]);
+    expect(modes.map(([name]) => name)).toContain("observer.db-wal");
+    expect(modes.filter(([, mode]) => mode !== "600")).toEqual([]);
+    store.close();
+    unlock();
+  }));
+
+test("a failed result counts as the session's error when it says so or says nothing but its error", () =>
+  withTempDirectory((directory) => {
+    const store = open(directory);
+    const result = { sessionId: "s", kind: "tool_result" } as const;
+    const outcomes = [{ ok: false }, { error: "boom" }, { ok: true, error: "a warning" }, {}];
+    commit(
+      store,
+      outcomes.map((data, index) => storedEvent(index + 1, { ...result, data })),
+    );
+    store.settle();
+    expect(store.sessions.get("s")?.errors).toBe(2);
+    store.close();
+  }));
+
+test("lists filter by what is absent, and sessions and checkpoints by every shown field", () =>
+  withTempDirectory(async (directory) => {
+    const store = open(directory);
+    commit(store, [storedEvent(1, { id: "in", sessionId: "s" }), storedEvent(2, { id: "out" })]);
+    const { items } = await store.events.list({ limit: 10, filters: { session_id: "null" } });
+    expect(items.map(({ id }) => id)).toEqual(["out"]);
+    const last = { limit: 10, filters: { last_at: "1000001" } };
+    expect((await store.sessions.list(last)).items.map(({ id }) => id)).toEqual(["s"]);
+    expect((await store.checkpoints.list({ limit: 10, filters: { error: "null" } })).items).toEqual(
+      [],
+    );
+    store.close();
+  }));

@@ -22,21 +22,21 @@ const DEPTH_MAX = 256;
 const TOO_DEEP = "[redacted:too-deep]";
 /** How near to a key id a bare AWS secret is looked for, in UTF-16 units. */
 const AWS_NEAR = 256;
-/** Texts up to this length, in UTF-16 units, and so many of them are remembered as clean: some 500 KiB at most. */
-const REMEMBERED_LENGTH_MAX = 32;
+/** Texts up to this length (a UUID has 36 units), and so many of them, are remembered as clean: under 1 MiB. */
+const REMEMBERED_LENGTH_MAX = 64;
 const REMEMBERED_MAX = 4_096;
 const AWS_KEY_ID = /A[KS]IA[A-Z0-9]{16}/g;
 
 /** The redactor has no state: the same secret gives the same marker everywhere, so that it can be followed. */
 export function createRedactor(): Redactor {
-  const isClean = createCleanCheck();
+  const { isClean, isCleanText } = createCleanCheck();
   const value = (whole: unknown): unknown => {
     if (isClean(whole, 0)) return null;
     const clean = redactValue(whole, 0);
     return clean === whole ? null : clean;
   };
   return {
-    text: redactText,
+    text: (text) => (isCleanText(text) ? text : redactText(text)),
     value,
     json: (serialised) => redactJson(serialised, value),
     version: RULES_VERSION,
@@ -69,7 +69,7 @@ function redactJson(serialised: string, redact: (value: unknown) => unknown): st
  * Says quickly that a value holds nothing that any rule could match. Names of fields and short texts come again
  * and again, so those found clean are remembered: searching them anew was a third of the cost of an event.
  */
-function createCleanCheck(): (value: unknown, depth: number) => boolean {
+function createCleanCheck() {
   const remembered = new Set<string>();
   const isCleanText = (text: string): boolean => {
     const isShort = text.length <= REMEMBERED_LENGTH_MAX;
@@ -92,7 +92,7 @@ function createCleanCheck(): (value: unknown, depth: number) => boolean {
     }
     return true;
   };
-  return isClean;
+  return { isClean, isCleanText };
 }
 
 /** The same value when nothing was redacted in it. */

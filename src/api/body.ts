@@ -8,6 +8,10 @@ import { HttpError } from "./problem.ts";
 
 const unpackGzip = promisify(gunzip);
 const unpackZstd = promisify(zstdDecompress);
+/** Larger bodies are not read to their end; their senders may see a broken connection. */
+const DISCARDED_BYTES_MAX = 128 * 1024 * 1024;
+/** Longer than any pause of a loopback sender under load, short enough for who only declared a size. */
+const DISCARD_PAUSE_MS = 500;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
@@ -28,13 +32,35 @@ export async function readText(request: Request, bytesMax: number): Promise<stri
 
 async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > bytesMax) throw tooLarge(bytesMax);
+  if (declared !== null && Number(declared) > bytesMax) {
+    if (Number(declared) <= DISCARDED_BYTES_MAX) await discard(request);
+    throw tooLarge(bytesMax);
+  }
   try {
     // With a declared length the server hands over exactly that much.
     return declared === null ? await readStream(request, bytesMax) : await request.bytes();
   } catch (cause) {
     if (cause instanceof ObserverError) throw cause;
     throw new ObserverError("invalid", `Cannot read body: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * Reads what is not wanted: a caller that is cut off while it sends sees a broken pipe instead of the answer.
+ * One that pauses is not waited for.
+ */
+async function discard(request: Request): Promise<void> {
+  const reader = request.body?.getReader();
+  if (!reader) return;
+  for (let more = true; more;) {
+    const chunk = reader.read().then(
+      ({ done }) => !done,
+      () => false, // The caller hung up; nobody waits for the answer.
+    );
+    const { promise: paused, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), DISCARD_PAUSE_MS);
+    more = await Promise.race([chunk, paused]);
+    clearTimeout(timer);
   }
 }
 

@@ -250,3 +250,22 @@ test("stop cuts a request that outlasts the grace", async () => {
   await listening.stop(50);
   expect(posted).rejects.toThrow();
 });
+
+test("a caller that sends a body far too large gets 413 after its last byte, not a broken pipe", async () => {
+  const { port } = await start(createFake());
+  const bytes = 20 * 1024 * 1024;
+  const head = `POST /event HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: ${bytes}\r\n\r\n`;
+  const { promise: ended, resolve } = Promise.withResolvers<string>();
+  let answer = "";
+  let sent = false;
+  const socket = connect(port, "127.0.0.1", () =>
+    socket.write(head + "x".repeat(bytes), () => (sent = true)),
+  );
+  socket.on("data", (chunk) => {
+    answer += chunk.toString();
+    resolve(sent ? answer : `early: ${answer}`);
+  });
+  socket.on("error", (error) => resolve(error.message));
+  expect(await ended).toStartWith("HTTP/1.1 413");
+  socket.destroy();
+});

@@ -32,6 +32,8 @@ export interface Finding {
   detail: Record<string, unknown>;
   /** Ids of the events that prove it, oldest first, at most `EVIDENCE_MAX`. */
   evidence: string[];
+  /** The host that the event names; absent: this one. */
+  host?: string;
   sessionId?: string;
   agent?: string;
   pid?: number;

@@ -44,9 +44,10 @@ export function createAgentCrashDetector(options: AgentCrashOptions): Detector {
   const oomOfPid = createLruMap<string, number>(options.lanesMax);
 
   function runFor(event: ObserverEvent): Run | null {
-    const { host, sessionId, pid } = event;
-    if (sessionId === undefined && pid === undefined) return null;
-    const pidKey = keyOfPid(host, pid);
+    const { host, sessionId, pid, agent } = event;
+    // Who names neither session nor process may still name the agent, which is better than no one.
+    if (sessionId === undefined && pid === undefined && agent === undefined) return null;
+    const pidKey = pid === undefined ? `${host}\u0000agent\u0000${agent}` : keyOfPid(host, pid);
     const key =
       sessionId === undefined ? (runOfPid.get(pidKey) ?? pidKey) : `${host}\u0000${sessionId}`;
     if (sessionId !== undefined && pid !== undefined) runOfPid.set(pidKey, key);

@@ -31,6 +31,7 @@ export function findingAt(event: ObserverEvent, parts: FindingParts): Finding {
     type: parts.type,
     fingerprint: parts.fingerprint,
     timeMs: event.timeMs,
+    host: event.host,
     summary: clip(parts.summary.replace(/\s+/g, " ").trim(), SUMMARY_CHARS_MAX),
     detail: parts.detail,
     evidence: parts.evidence.slice(-EVIDENCE_MAX),

@@ -7,6 +7,7 @@ import type { Finding, Interruption } from "../core/interruption.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Change, createInterruptions, type InterruptionContext } from "./interruptions.ts";
+import { createSessionFacts } from "./session-facts.ts";
 
 /** A detector that throws this often is switched off; the others and the agent go on. */
 const FAULTS_MAX = 10;
@@ -29,6 +30,7 @@ export function createAnalysis({ context, createDetectors, log, metrics }: Analy
   let detectors = createDetectors();
   const faults = new Map<string, number>();
   const interruptions = createInterruptions(context);
+  let sessions = createSessionFacts();
 
   const fault = (detector: Detector, thrown: unknown): void => {
     const count = (faults.get(detector.type) ?? 0) + 1;
@@ -42,6 +44,7 @@ export function createAnalysis({ context, createDetectors, log, metrics }: Analy
 
   const findings = (event: ObserverEvent): Finding[] => {
     const found: Finding[] = [];
+    sessions.note(event);
     for (const detector of detectors) {
       try {
         const some = detector.observe(event);
@@ -50,7 +53,7 @@ export function createAnalysis({ context, createDetectors, log, metrics }: Analy
         fault(detector, thrown);
       }
     }
-    return found;
+    return found.map((finding) => sessions.complete(finding, event));
   };
 
   return {
@@ -58,6 +61,7 @@ export function createAnalysis({ context, createDetectors, log, metrics }: Analy
     resolve: (id) => interruptions.resolve(id),
     rebuild(past, open) {
       detectors = createDetectors();
+      sessions = createSessionFacts();
       interruptions.load(open);
       for (const event of past) findings(event);
     },

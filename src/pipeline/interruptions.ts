@@ -52,7 +52,7 @@ export function createInterruptions(context: InterruptionContext) {
 
   const escalate = (finding: Finding): Change[] => {
     const milder = (finding.supersedes ?? [])
-      .map((of) => open.at(keyOf({ ...of, sessionId: finding.sessionId ?? null }), finding.timeMs))
+      .map((of) => open.at(keyOf({ ...troubleOf(finding, context.host), ...of }), finding.timeMs))
       .filter((it) => it !== undefined);
     const [first, ...rest] = milder;
     if (!first) return [];
@@ -98,10 +98,7 @@ export function createInterruptions(context: InterruptionContext) {
   return {
     /** Takes one finding; the changes are to be stored, in this order. */
     apply(finding: Finding): Change[] {
-      const again = open.at(
-        keyOf({ ...finding, sessionId: finding.sessionId ?? null }),
-        finding.timeMs,
-      );
+      const again = open.at(keyOf(troubleOf(finding, context.host)), finding.timeMs);
       if (again) return [count(again, finding)];
       const escalated = escalate(finding);
       return escalated.length > 0 ? escalated : [create(finding)];
@@ -127,7 +124,7 @@ function interruptionOf(finding: Finding, context: InterruptionContext): Interru
     id: context.newId(),
     type: finding.type,
     severity: INTERRUPTION_SEVERITY[finding.type],
-    host: context.host,
+    host: finding.host ?? context.host,
     fingerprint: finding.fingerprint,
     sessionId: finding.sessionId ?? null,
     agent: finding.agent ?? null,
@@ -145,8 +142,14 @@ function interruptionOf(finding: Finding, context: InterruptionContext): Interru
   };
 }
 
-function keyOf(it: { type: string; sessionId: string | null; fingerprint: string }): string {
-  return JSON.stringify([it.type, it.sessionId, it.fingerprint]);
+type Trouble = Pick<Interruption, "type" | "host" | "sessionId" | "fingerprint">;
+
+function troubleOf({ type, host, sessionId, fingerprint }: Finding, ownHost: string): Trouble {
+  return { type, host: host ?? ownHost, sessionId: sessionId ?? null, fingerprint };
+}
+
+function keyOf({ type, host, sessionId, fingerprint }: Trouble): string {
+  return JSON.stringify([type, host, sessionId, fingerprint]);
 }
 
 function describe(finding: Finding): Pick<Interruption, "summary"> {

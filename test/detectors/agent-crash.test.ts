@@ -37,6 +37,11 @@ const scenarios: { name: string; events: ObserverEvent[]; found: number }[] = [
     events: exit({ exit_code }),
     found: 1,
   })),
+  {
+    name: "signal KILL of an agent without a session and a process id",
+    events: [withoutSession(event("process_exit", { signal: "KILL" }, { agent: "a" }))],
+    found: 1,
+  },
   ...[0, 143, 130, 129].map((exit_code) => ({
     name: `exit code ${exit_code} while work was under way`,
     events: [prompt, ...exit({ exit_code })],

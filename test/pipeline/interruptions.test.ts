@@ -59,10 +59,15 @@ test("apply keeps sessions, types and fingerprints apart", () => {
   const kinds = [
     finding(),
     finding({ sessionId: "other" }),
+    finding({ host: "elsewhere" }),
     finding({ fingerprint: "make" }),
     finding({ type: "tool_failure" }),
   ].map((it) => interruptions.apply(it)[0]?.kind);
-  expect(kinds).toEqual(["opened", "opened", "opened", "opened"]);
+  expect(kinds).toEqual(["opened", "opened", "opened", "opened", "opened"]);
+  expect(interruptions.apply(finding({ host: "elsewhere" }))[0]?.interruption).toMatchObject({
+    host: "elsewhere",
+    count: 2,
+  });
 });
 
 test("apply opens a new row after the quiet time and after resolution", () => {

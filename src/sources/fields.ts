@@ -219,6 +219,13 @@ function define(fields: Fields, key: string, value: unknown): void {
     });
 }
 
+/** The fields whose names are not in `names`. */
+export function without(fields: Fields, names: ReadonlySet<string>): Fields {
+  const left: Fields = {};
+  for (const name in fields) if (!names.has(name)) define(left, name, fields[name]);
+  return left;
+}
+
 /** `fields` without those that are undefined: exact optional properties must be absent, not undefined. */
 export function present<T extends object>(fields: {
   [K in keyof T]: T[K] | undefined;

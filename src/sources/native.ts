@@ -26,6 +26,7 @@ import {
   quote,
   textOf,
   timeOf,
+  without,
 } from "./fields.ts";
 import { rulesOf } from "./native-fields.ts";
 import { nearest } from "../core/nearest.ts";
@@ -133,10 +134,11 @@ const ENVELOPE_NAMES = new Set([
   "source",
 ]);
 
+/** An operation reads its `source` by itself. */
+const OPERATION_ENVELOPE_NAMES = new Set([...ENVELOPE_NAMES].filter((name) => name !== "source"));
+
 function dataOf(kind: EventKind, fields: Fields, timeMs: number): EventData {
-  const data: EventData = Object.fromEntries(
-    Object.entries(fields).filter(([name]) => !ENVELOPE_NAMES.has(name)),
-  );
+  const data: EventData = without(fields, ENVELOPE_NAMES);
   if (isFields(data["error"])) {
     const failure = errorOf(data["error"]);
     Object.assign(data, { ...failure, error_type: data.error_type ?? failure.error_type });
@@ -182,9 +184,7 @@ function operation(
   fields: Fields,
   at: { envelope: Partial<EventDraft> | object; timeMs: number | undefined; now: () => number },
 ): EventDraft {
-  const body = Object.fromEntries(
-    Object.entries(fields).filter(([name]) => !ENVELOPE_NAMES.has(name) || name === "source"),
-  );
+  const body = without(fields, OPERATION_ENVELOPE_NAMES);
   const draft = parseOperation(body, () => at.timeMs ?? at.now());
   return present<EventDraft>({ ...draft, ...at.envelope, timeMs: at.timeMs ?? draft.timeMs });
 }

@@ -6,6 +6,7 @@ import type { ApiDeps } from "./api/deps.ts";
 import { type Listening, listen } from "./api/listen.ts";
 import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
+import { createProtection } from "./checkpoints/protection.ts";
 import { createCheckpointService } from "./checkpoints/service.ts";
 import { clientSource } from "./client/source-macro.ts" with { type: "macro" };
 import type { LoadedConfig } from "./config/load.ts";
@@ -14,7 +15,7 @@ import { readTokens } from "./config/token.ts";
 import { BUILD_INFO } from "./core/build-info.ts";
 import type { Checkpoint, CheckpointRows } from "./core/checkpoint.ts";
 import { type Clock, systemClock } from "./core/clock.ts";
-import { messageOf, ObserverError } from "./core/errors.ts";
+import { ObserverError } from "./core/errors.ts";
 import type { Severity } from "./core/interruption.ts";
 import { createRedactor } from "./core/redact.ts";
 import { dashboardAssets } from "./dashboard/assets.ts";
@@ -26,7 +27,7 @@ import {
 import { lookupPeerUid } from "./kernel/peer-uid.ts";
 import { createLiveFeed, liveEvent } from "./pipeline/live-feed.ts";
 import { createPipeline, type Pipeline } from "./pipeline/pipeline.ts";
-import { supervise } from "./pipeline/supervise.ts";
+import { type LoopOptions, supervise } from "./pipeline/supervise.ts";
 import { type ConfiguredWorkspace, resolveWorkspace } from "./pipeline/workspaces.ts";
 import { createReactions } from "./reactions/catalog.ts";
 import { HOOK_PARSERS } from "./sources/catalog.ts";
@@ -155,23 +156,33 @@ async function run(
   const { settings, log, checkpoints } = parts;
   const pipeline = startPipeline(parts, io);
   const disk = watchDisk(settings);
+  const protection = createProtection(
+    { workspaces: settings.workspaces, armed: settings["reactive.enabled"] },
+    { service: checkpoints, rows: parts.store.checkpointRows, log },
+  );
   let unready: string | null = "starting";
   const deps: ApiDeps = {
     ...apiDeps(parts, pipeline),
     ownUid: io.uid,
     pressure: () => pressureOf(pipeline.full(), disk.full()),
-    unready: () => unready,
+    startedMs: parts.clock.monotonic(),
+    protection: protection.current,
+    unready: () => unready ?? parts.store.broken(),
   };
   const listening = await listen(createApi(deps), deps, {
     port: settings.port,
     hosts: settings.host === "" ? ["127.0.0.1", "::1"] : [settings.host],
     unixSocketPath: join(settings.data_dir, "observer.sock"),
   });
-  const stopLoops = startLoops(parts, disk.check);
+  const stopLoops = startLoops(parts, [
+    { name: "disk", everyMs: DISK_CHECK_MS, round: disk.check },
+    { name: "protection", everyMs: RECOVER_MS, round: protection.check },
+  ]);
   await checkpoints.recover();
+  await protection.check();
   unready = null;
   log.info("observer is ready", { url: pageUrl(listening), data: settings.data_dir });
-  void takeBaselines(parts);
+  void protection.takeBaselines();
   return {
     url: pageUrl(listening),
     settings,
@@ -243,7 +254,7 @@ function toConfigured(path: string): ConfiguredWorkspace {
 function apiDeps(
   parts: Parts,
   pipeline: Pipeline,
-): Omit<ApiDeps, "ownUid" | "pressure" | "unready"> {
+): Omit<ApiDeps, "ownUid" | "pressure" | "startedMs" | "protection" | "unready"> {
   const { settings, store } = parts;
   return {
     ...parts,
@@ -297,11 +308,18 @@ function watchDisk(settings: Settings): { full: () => boolean; check: () => void
 
 function startLoops(
   { store, live, checkpoints, log, metrics }: Parts,
-  checkDisk: () => void,
+  others: LoopOptions[],
 ): () => Promise<void> {
-  const loops = [
-    { name: "settle", everyMs: SETTLE_MS, round: () => store.settle() },
-    { name: "disk", everyMs: DISK_CHECK_MS, round: checkDisk },
+  const loops: LoopOptions[] = [
+    ...others,
+    {
+      name: "settle",
+      everyMs: SETTLE_MS,
+      round: () => {
+        store.settle();
+        return store.persist();
+      },
+    },
     { name: "recover", everyMs: RECOVER_MS, round: () => checkpoints.recover() },
     {
       name: "stats",
@@ -311,28 +329,9 @@ function startLoops(
         live.publish("stats", store.ring.stats());
       },
     },
-  ].map((loop) => supervise(loop, { log, metrics }));
-  return async () => void (await Promise.all(loops.map((end) => end())));
-}
-
-/** Saves each workspace once at the start, so that trouble later costs only the difference. */
-async function takeBaselines({ settings, store, checkpoints, log }: Parts): Promise<void> {
-  if (!settings["reactive.enabled"]) return;
-  for (const workspace of settings.workspaces) {
-    try {
-      const { backend, reason } = await checkpoints.inspect(workspace);
-      if (backend === null) {
-        log.warn("workspace cannot be checkpointed", { workspace, reason });
-      } else if (
-        backend === "store" &&
-        store.checkpointRows.list({ workspace, limit: 1 }).length === 0
-      ) {
-        await checkpoints.create({ workspace, kind: "baseline", reason: "first sight" });
-      }
-    } catch (thrown) {
-      log.warn("no baseline of workspace", { workspace, error: messageOf(thrown) });
-    }
-  }
+  ];
+  const ends = loops.map((loop) => supervise(loop, { log, metrics }));
+  return async () => void (await Promise.all(ends.map((end) => end())));
 }
 
 interface Stoppable {

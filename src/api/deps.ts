@@ -68,6 +68,12 @@ export type PeerLookup = (connection: {
 /** Turns one parsed JSON value into a draft; `now` is receipt time in milliseconds. */
 export type BodyParser = (body: unknown, now: () => number) => EventDraft;
 
+export interface Protection {
+  armed: boolean;
+  /** `backend` null: it cannot be saved, `reason` says why. */
+  workspaces: { path: string; backend: string | null; reason: string }[];
+}
+
 export interface ApiDeps {
   build: BuildInfo;
   settings: Settings;
@@ -96,6 +102,10 @@ export interface ApiDeps {
   checkpoints: CheckpointService;
   live: LiveFeed;
   peerUid: PeerLookup;
+  /** Since when this observer runs, monotonic. */
+  startedMs: number;
+  /** Which configured workspaces can be saved, and whether trouble saves them by itself. */
+  protection(): Protection;
   /** Null when ready, else why not. */
   unready(): string | null;
   /** The dashboard page and its parts, by path. */

@@ -21,7 +21,7 @@ export interface GuardDeps {
 
 export interface Guard {
   /** Throws `HttpError` 401, 403 or 415 when this caller may not call. */
-  check(request: Request, what: { access: Access; listener: Listener; isPage: boolean }): void;
+  check(request: Request, what: { access: Access; listener: Listener }): void;
 }
 
 interface By {
@@ -32,8 +32,8 @@ interface By {
 export function createGuard(deps: GuardDeps): Guard {
   const origins = createOriginGuard(deps.settings);
   return {
-    check(request, { access, listener, isPage }) {
-      origins.check(request, { listener, isPage });
+    check(request, { access, listener }) {
+      origins.check(request, listener);
       if (access === "public") return;
       if (access === "local") checkLocal(request, { listener, deps });
       else checkScope(request, { needed: access, listener, deps });

@@ -10,19 +10,19 @@ const HOSTS_REMEMBERED_MAX = 64;
 const WILDCARDS = new Set(["", "0.0.0.0", "::"]);
 
 export interface OriginGuard {
-  /** Throws `HttpError` for a foreign caller. `isPage` is a GET for the page or a part of it. */
-  check(request: Request, by: { listener: Listener; isPage: boolean }): void;
+  /** Throws `HttpError` for a foreign caller. */
+  check(request: Request, listener: Listener): void;
 }
 
 export function createOriginGuard(settings: Settings): OriginGuard {
   const isHostAllowed = createHostCheck(settings);
   return {
-    check(request, { listener, isPage }) {
+    check(request, listener) {
       const host = request.headers.get("host");
       if (listener.via(request) !== "unix" && (host === null || !isHostAllowed(host))) {
         throw refusal("host", `Host ${shown(host)} is not this observer; see allowed_hosts`);
       }
-      checkFetchSite(request, isPage);
+      checkFetchSite(request);
       const origin = request.headers.get("origin");
       if (origin === null) return;
       if (!isOwnOrigin(origin, { host, port: listener.port() })) {
@@ -63,14 +63,11 @@ function createHostCheck(settings: Settings): (host: string) => boolean {
   };
 }
 
-// Browsers say this truthfully and pages cannot change it. A link to the page from elsewhere is harmless: it
-// carries no cookie (SameSite=Strict) and changes nothing.
-function checkFetchSite(request: Request, isPage: boolean): void {
+// Browsers say this truthfully and pages cannot change it. `none` is an address that a person typed or opened
+// from elsewhere than a page.
+function checkFetchSite(request: Request): void {
   const site = request.headers.get("sec-fetch-site");
   if (site === null || site === "same-origin" || site === "none") return;
-  const navigates = request.headers.get("sec-fetch-mode") === "navigate";
-  const reads = request.method === "GET" || request.method === "HEAD";
-  if (isPage && reads && navigates) return;
   throw refusal("site", `Sec-Fetch-Site is ${shown(site)}`);
 }
 

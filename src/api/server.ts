@@ -95,7 +95,7 @@ function addRoute(app: Elysia, route: Route, { deps, guard }: Surroundings): voi
   const handler = ({ request, params = {} }: Context): Promise<Response> =>
     answer(request, deps, () => {
       const listener = listenerOf(request);
-      guard.check(request, { access, listener, isPage: path === "/" });
+      guard.check(request, { access, listener });
       if (route.takesLong) listener.keepOpen(request);
       return route.handle({ request, params, listener });
     });
@@ -131,7 +131,7 @@ function addOtherMethods(app: Elysia, routes: Route[], { deps, guard }: Surround
       : { status: 405, code: "method" };
     const handler = ({ request }: Context): Promise<Response> =>
       answer(request, deps, () => {
-        guard.check(request, { access: "public", listener: listenerOf(request), isPage: false });
+        guard.check(request, { access: "public", listener: listenerOf(request) });
         throw new HttpError(
           problem,
           `${request.method} is not a method of this path; it has ${allow}`,
@@ -150,7 +150,7 @@ function addFallback(app: Elysia, pages: Pages, { deps, guard }: Surroundings): 
       const { pathname } = new URL(request.url);
       const isPage = (request.method === "GET" || request.method === "HEAD") && pages.has(pathname);
       const access = isPage ? ASSET_ACCESS : "public";
-      guard.check(request, { access, listener, isPage });
+      guard.check(request, { access, listener });
       if (isPage) return pages.serve(pathname, request.headers);
       throw new HttpError({ status: 404, code: "not_found" }, "There is nothing at this path");
     });

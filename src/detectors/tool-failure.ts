@@ -7,12 +7,24 @@ import { ERROR_CHARS_MAX, findingAt } from "./finding.ts";
 import { hashText } from "./hash.ts";
 import { collapseSpace, normaliseText } from "./normalise.ts";
 
-// An error's first line names its class; the rest is the particular case.
-const ERROR_CLASS_CHARS_MAX = 200;
+// One line names what went wrong; the rest is the particular case.
+const ERROR_LINE_CHARS_MAX = 200;
+/** Lines that are looked at: what went wrong stands at the top. */
+const LINES_MAX = 20;
 
-function errorClass(text: string): string {
-  const firstLine = /[^\s][^\n]{0,400}/.exec(text)?.[0] ?? "";
-  return clip(collapseSpace(normaliseText(firstLine).replace(/\d+/g, "N")), ERROR_CLASS_CHARS_MAX);
+/** The first line that says something: not the exit code alone, nor a rule drawn with signs. */
+function tellingLine(text: string): string {
+  const lines = text
+    .split("\n", LINES_MAX)
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+  const telling = lines.find((line) => /[\p{L}]/u.test(line) && !/^exit code:? -?\d+$/i.test(line));
+  return clip(collapseSpace(telling ?? lines[0] ?? ""), ERROR_LINE_CHARS_MAX);
+}
+
+/** The same for equal errors: without the numbers, times and paths of one case. */
+function errorClass(line: string): string {
+  return normaliseText(line).replace(/\d+/g, "N");
 }
 
 /** Reports each failed result; equal ones (tool and class of error) share a fingerprint. */
@@ -25,12 +37,12 @@ export function createToolFailureDetector(tracker: CallTracker): Detector {
       if (kind !== "tool_result" || !isFailure(data) || isInterrupted(data)) return [];
       const tool = call?.identity.tool ?? (typeof data.tool === "string" ? data.tool : "tool");
       const error = failureText(data);
-      const kindOfError = errorClass(error);
+      const line = tellingLine(error);
       return [
         findingAt(event, {
           type: "tool_failure",
-          fingerprint: `tool:${hashText(`${tool}\u0000${kindOfError}`)}`,
-          summary: kindOfError === "" ? `${tool} failed` : `${tool} failed: ${kindOfError}`,
+          fingerprint: `tool:${hashText(`${tool}\u0000${errorClass(line)}`)}`,
+          summary: line === "" ? `${tool} failed` : `${tool} failed: ${line}`,
           detail: { tool, error: clip(error, ERROR_CHARS_MAX) },
           evidence: [event.id],
         }),

@@ -15,16 +15,15 @@ export interface PrepareDeps {
   clock: Clock;
   /** Name of this host, for drafts that do not name theirs. */
   host: string;
-  /** New JSON without secrets, or null when the given one has none. */
-  redact: { json(serialised: string): string | null; text(text: string): string };
+  /** `value`: a copy without secrets, or null when there are none. */
+  redact: { value(value: unknown): unknown; text(text: string): string };
 }
 
 /** What follows from it is bounded by the sender's body limit; a cut mark never grows it. */
 export function createPrepare({ clock, host, redact }: PrepareDeps) {
   return (draft: EventDraft): PreparedEvent => {
     const receivedMs = clock.now();
-    const raw = JSON.stringify(draft.data);
-    const cleaned = redact.json(raw);
+    const data = (redact.value(draft.data) ?? draft.data) as EventData;
     const clean = (text: string): string => redact.text(text);
     const event: ObserverEvent = {
       seq: 0,
@@ -39,11 +38,11 @@ export function createPrepare({ clock, host, redact }: PrepareDeps) {
       ...(draft.agent === undefined ? {} : { agent: clean(draft.agent) }),
       ...(draft.workspace === undefined ? {} : { workspace: clean(draft.workspace) }),
       ...(draft.pid === undefined ? {} : { pid: draft.pid }),
-      data: cleaned === null ? draft.data : (JSON.parse(cleaned) as EventData),
+      data,
     };
     return {
       event,
-      json: cleaned ?? raw,
+      json: JSON.stringify(data),
       ...(draft.id === undefined ? {} : { given: { digest: draft.digest ?? null } }),
       imported: draft.imported === true,
     };

@@ -54,7 +54,11 @@ export function createTick(deps: TickDeps): Tick {
 
   const process = (entries: InboxEntry[]): void => {
     const { fresh, answered } = numberEvents(entries, store);
-    if (fresh.length > 0 && !keep(fresh)) return answers.whenDurable(answered, 0);
+    if (fresh.length > 0 && !keep(fresh)) {
+      // What they repeat may be among the events that were not kept, so they are looked at again.
+      if (answered.length > 0) process(answered.map(({ entry }) => entry));
+      return;
+    }
     count(metrics, { fresh, answered });
     answers.whenDurable([...answered, ...fresh.map(accepted)], fresh.length);
   };

@@ -189,11 +189,17 @@ const ENVELOPE = new Set([
  * envelope, or whose type is not the one that code expects, is kept as `raw_<name>`.
  */
 export function kept(rest: Fields): EventData {
-  const fields = mended(rest) as Fields;
+  return keptOf(mended(rest) as Fields, NOTHING);
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** The same for fields that are mended already, without those in `taken`. */
+export function keptOf(fields: Fields, taken: ReadonlySet<string>): EventData {
   const data: EventData = {};
   for (const key in fields) {
     const value = fields[key];
-    if (value === undefined || value === null) continue;
+    if (value === undefined || value === null || taken.has(key)) continue;
     const expected = Object.hasOwn(READ_FIELDS, key) ? READ_FIELDS[key] : undefined;
     const clash = ENVELOPE.has(key) || (expected !== undefined && typeof value !== expected);
     define(data, clash || key === "usage" ? `raw_${key}` : key, value);

@@ -12,9 +12,8 @@ import {
   invalid,
   isFields,
   isShallow,
-  kept,
+  keptOf,
   mended,
-  present,
   quote,
   textOf,
   timeOf,
@@ -65,25 +64,36 @@ const SUMMARY_PARTS = ["event_kind", "role", "count", "city", "state"] as const;
  * @throws ObserverError `invalid` when the body is no object or a known field has the wrong type.
  */
 export function parseOperation(body: unknown, now: () => number): EventDraft {
-  const op = checked(body);
+  const op = checked(body) as OperationBody & EventData;
   const timeMs = timeOf(op.timestamp) ?? now();
-  const { session_id, agent, workspace, pid, ...fields } = op as OperationBody & EventData;
-  return present<EventDraft>({
+  const draft: EventDraft = {
     kind: "operation",
     source: textOf(op.source) ?? "scenario",
     timeMs,
-    // A claim that does not look like one stays in the data: these are not fields of an operation.
-    sessionId: shortText(session_id),
-    agent: shortText(agent),
-    workspace: textOf(workspace),
-    pid: isPid(pid) ? pid : undefined,
-    data: operationData(fields, timeMs, {
-      session_id: shortText(session_id) ? undefined : session_id,
-      agent: shortText(agent) ? undefined : agent,
-      workspace: textOf(workspace) ? undefined : workspace,
-      pid: isPid(pid) ? undefined : pid,
-    }),
-  });
+    data: operationData(op, timeMs),
+  };
+  takeClaims(op, draft);
+  return draft;
+}
+
+/** Fields that are answered for elsewhere than in the loop over all of them. */
+const TAKEN = new Set(["source", "error", "session_id", "agent", "workspace", "pid"]);
+
+/** A claim that does not look like one stays in the data, as `raw_…`: these are not fields of an operation. */
+function takeClaims(op: OperationBody & EventData, draft: EventDraft): void {
+  const { session_id: sessionId, agent, workspace, pid } = op;
+  if (shortText(sessionId)) draft.sessionId = sessionId as string;
+  else keepRaw("session_id", sessionId, draft.data);
+  if (shortText(agent)) draft.agent = agent as string;
+  else keepRaw("agent", agent, draft.data);
+  if (textOf(workspace)) draft.workspace = workspace as string;
+  else keepRaw("workspace", workspace, draft.data);
+  if (isPid(pid)) draft.pid = pid;
+  else keepRaw("pid", pid, draft.data);
+}
+
+function keepRaw(name: string, value: unknown, data: EventData): void {
+  if (value !== undefined && value !== null) data[`raw_${name}`] = value;
 }
 
 function checked(body: unknown): OperationBody {
@@ -105,23 +115,24 @@ function checked(body: unknown): OperationBody {
   return mended(body) as OperationBody;
 }
 
-function operationData(fields: OperationBody & EventData, timeMs: number, odd: object): EventData {
-  const { source: _, endpoint, input_summary, output_summary, error, ...rest } = fields;
-  const success = Boolean(fields["success"]);
-  const failure = errorOf(error);
-  const [kind, role, count, city, state] = SUMMARY_PARTS.map((name) => fields[name] ?? "?");
-  return {
-    ...kept({ ...rest, ...odd }),
-    timestamp: fields.timestamp ?? isoTime(timeMs),
-    endpoint: endpoint ?? "scenario:fill",
-    input_summary: input_summary ?? `${kind} ${role}×${count} in ${city}, ${state}`,
-    success,
-    duration_ms: durationOf(fields["duration_ms"]),
-    output_summary: output_summary ?? (success ? "filled" : (failure.error ?? "failed")),
-    ...failure,
-    rescue_attempted: Boolean(fields.rescue_attempted),
-    rescue_succeeded: Boolean(fields.rescue_succeeded),
-  };
+function operationData(op: OperationBody & EventData, timeMs: number): EventData {
+  const data = keptOf(op, TAKEN);
+  const success = Boolean(op["success"]);
+  Object.assign(data, errorOf(op.error));
+  data["timestamp"] = op.timestamp ?? isoTime(timeMs);
+  data.endpoint = op.endpoint ?? "scenario:fill";
+  data.input_summary = op.input_summary ?? summaryOf(op);
+  data.success = success;
+  data.duration_ms = durationOf(op["duration_ms"]);
+  data.output_summary = op.output_summary ?? (success ? "filled" : (data.error ?? "failed"));
+  data["rescue_attempted"] = Boolean(op.rescue_attempted);
+  data["rescue_succeeded"] = Boolean(op.rescue_succeeded);
+  return data;
+}
+
+function summaryOf(op: OperationBody & EventData): string {
+  const [kind, role, count, city, state] = SUMMARY_PARTS.map((name) => op[name] ?? "?");
+  return `${kind} ${role}×${count} in ${city}, ${state}`;
 }
 
 function durationOf(value: unknown): number {

@@ -37,7 +37,8 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
   session.startedMs = Math.min(session.startedMs, event.timeMs);
   session.lastMs = Math.max(session.lastMs, event.timeMs);
   session.agent = event.agent ?? session.agent;
-  session.workspace = event.workspace ?? session.workspace;
+  // What the agent itself says; shown, and never used as a path by observer.
+  session.workspace = event.workspace ?? session.workspace ?? textOrNull(data.cwd);
   session.pid = event.pid ?? session.pid;
   if (kind === "tool_call") session.toolCalls += 1;
   if (kind === "tool_result" && isFailed(data)) session.errors += 1;
@@ -52,6 +53,10 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
     session.endedMs = event.timeMs;
     session.endReason = typeof data.reason === "string" ? data.reason : null;
   }
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
 }
 
 /** As the detectors see it: it says so, or it says nothing and carries an error. */

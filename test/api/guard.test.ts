@@ -294,8 +294,8 @@ test.each([
 });
 
 test.each([
-  ["GET", "/", "cross-site", "navigate", 200],
-  ["GET", "/app.js", "cross-site", "navigate", 200],
+  ["GET", "/", "cross-site", "navigate", 403],
+  ["GET", "/app.js", "cross-site", "navigate", 403],
   ["GET", "/", "cross-site", "no-cors", 403],
   ["GET", "/app.js", "same-site", "no-cors", 403],
   ["GET", "/", "same-origin", "navigate", 200],

@@ -49,7 +49,8 @@ test.each([
   ["[]", 400],
   ["null", 400],
   ['"x"', 400],
-  [`{"a":"${"x".repeat(1 << 20)}"}`, 413],
+  [`{"a":"${"x".repeat(16 << 20)}"}`, 413],
+  [`{"a":${"[".repeat(1_000)}${"]".repeat(1_000)}}`, 400],
 ])("a hook body %# that is not an object of limited size is refused", async (body, status) => {
   const fake = createFake();
   expect((await caller(fake).call("/hooks/claude-code", post(body))).status).toBe(status);

@@ -159,3 +159,14 @@ test("every error code has a status, and an error's facts never replace the stan
     code: "corrupt",
   });
 });
+
+test.each([
+  ["/event", "GET", "POST"],
+  ["/health", "POST", "GET, HEAD"],
+  ["/stats", "DELETE", "GET, HEAD"],
+])("%s with %s is 404, as the seed's paths were, and says %s", async (path, method, allow) => {
+  const response = await caller(createFake()).call(path, { method });
+  expect(response.status).toBe(404);
+  expect(response.headers.get("allow")).toBe(allow);
+  expect(await bodyOf(response)).toHaveProperty("error");
+});

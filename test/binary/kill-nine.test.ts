@@ -3,7 +3,14 @@
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { createRoom, type Daemon, type Row, runObserver, startDaemon, until } from "../support/daemon.ts";
+import {
+  createRoom,
+  type Daemon,
+  type Row,
+  runObserver,
+  startDaemon,
+  until,
+} from "../support/daemon.ts";
 import { graveTypes } from "../support/recordings.ts";
 import { createRandom, type Random } from "../support/random.ts";
 
@@ -138,8 +145,8 @@ async function checkLive(daemon: Daemon, ledger: Ledger): Promise<void> {
   checkTags(events, ledger, "GET /events");
   const counted = new Map<string, number>();
   for (const event of events) {
-    if (event["session_id"] === null) continue;
-    const session = String(event["session_id"]);
+    const session = event["session_id"] as string | null;
+    if (session === null) continue;
     counted.set(session, (counted.get(session) ?? 0) + 1);
   }
   const sessions = await daemon.list("/sessions");
@@ -182,45 +189,51 @@ async function killDuringStart(data: string, random: Random): Promise<void> {
   await runObserver(args, { timeoutMs: 1 + random.below(START_MS_MAX) });
 }
 
-test(`kill -9 at ${KILLS} random moments under ${CLIENTS} clients: every acknowledged event is there, exactly once`, async () => {
-  const seed = Number(process.env["OBSERVER_TEST_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-  console.log(`kill -9: seed ${seed}; OBSERVER_TEST_SEED=${seed} runs it again`);
-  const random = createRandom(seed);
-  using room = createRoom();
-  const data = join(room.path, "data");
-  const ledger: Ledger = { sent: new Set(), acknowledged: new Set(), unanswered: [] };
-  const clients = Array.from({ length: CLIENTS }, (_, index): Client => {
-    return { name: `c${index}`, random: createRandom(random.below(2 ** 31)), next: 0 };
-  });
+test(
+  `kill -9 at ${KILLS} random moments under ${CLIENTS} clients: every acknowledged event is there, exactly once`,
+  async () => {
+    const seed = Number(
+      process.env["OBSERVER_TEST_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],
+    );
+    console.log(`kill -9: seed ${seed}; OBSERVER_TEST_SEED=${seed} runs it again`);
+    const random = createRandom(seed);
+    using room = createRoom();
+    const data = join(room.path, "data");
+    const ledger: Ledger = { sent: new Set(), acknowledged: new Set(), unanswered: [] };
+    const clients = Array.from({ length: CLIENTS }, (_, index): Client => {
+      return { name: `c${index}`, random: createRandom(random.below(2 ** 31)), next: 0 };
+    });
 
-  let resent = 0;
-  for (let kill = 0; kill < KILLS; kill += 1) {
-    if (random.below(3) === 0) await killDuringStart(data, random);
-    await using daemon = await startDaemon({ data });
-    for (const batch of ledger.unanswered.splice(0)) {
-      if (batch.length === 0 || random.below(2) === 0) continue;
-      resent += 1;
-      await postBatch(daemon.url, batch, ledger);
+    let resent = 0;
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      if (random.below(3) === 0) await killDuringStart(data, random);
+      await using daemon = await startDaemon({ data });
+      for (const batch of ledger.unanswered.splice(0)) {
+        if (batch.length === 0 || random.below(2) === 0) continue;
+        resent += 1;
+        await postBatch(daemon.url, batch, ledger);
+      }
+      let gone = false;
+      const running = clients.map((client) => load(daemon, { client, ledger, gone: () => gone }));
+      await Bun.sleep(random.below(LOAD_MS_MAX));
+      gone = true;
+      await daemon.kill9();
+      await Promise.all(running);
     }
-    let gone = false;
-    const running = clients.map((client) => load(daemon, { client, ledger, gone: () => gone }));
-    await Bun.sleep(random.below(LOAD_MS_MAX));
-    gone = true;
-    await daemon.kill9();
-    await Promise.all(running);
-  }
 
-  await using daemon = await startDaemon({ data });
-  await until("reactions under way ended", async () => {
-    const pending = await daemon.list("/reactions?status=pending");
-    return pending.length === 0;
-  });
-  await checkLive(daemon, ledger);
-  expect(await daemon.stop()).toBe(0);
-  checkFile(join(data, "observer.db"), ledger);
-  const { sent, acknowledged } = ledger;
-  console.log(
-    `kill -9: ${KILLS} kills, ${sent.size} events sent, ${acknowledged.size} acknowledged, ${resent} batches sent again`,
-  );
-  expect(acknowledged.size).toBeGreaterThan(KILLS * 10);
-}, LONG ? 300_000 : 60_000);
+    await using daemon = await startDaemon({ data });
+    await until("reactions under way ended", async () => {
+      const pending = await daemon.list("/reactions?status=pending");
+      return pending.length === 0;
+    });
+    await checkLive(daemon, ledger);
+    expect(await daemon.stop()).toBe(0);
+    checkFile(join(data, "observer.db"), ledger);
+    const { sent, acknowledged } = ledger;
+    console.log(
+      `kill -9: ${KILLS} kills, ${sent.size} events sent, ${acknowledged.size} acknowledged, ${resent} batches sent again`,
+    );
+    expect(acknowledged.size).toBeGreaterThan(KILLS * 10);
+  },
+  LONG ? 300_000 : 60_000,
+);

@@ -79,7 +79,10 @@ async function post(daemon: Daemon, body: Row): Promise<void> {
 }
 
 /** Plays the loop until it is recognised; the hook that did it is the last one that was posted. */
-async function playUntilLoop(daemon: Daemon, hooks: Row[]): Promise<{ left: Row[]; sentAt: number }> {
+async function playUntilLoop(
+  daemon: Daemon,
+  hooks: Row[],
+): Promise<{ left: Row[]; sentAt: number }> {
   for (const [index, body] of hooks.entries()) {
     const sentAt = performance.now();
     await post(daemon, body);
@@ -175,6 +178,25 @@ async function expectRestored(daemon: Daemon, checkpoint: Row, place: Place): Pr
   expect(treeOf(workspace)).toEqual(before);
 }
 
+/** The same content elsewhere, while the workspace stays as it is. */
+async function expectExported(daemon: Daemon, checkpoint: Row, workspace: string): Promise<void> {
+  using room = createRoom();
+  const to = join(room.path, "out");
+  const id = String(checkpoint["id"]);
+  const before = treeOf(workspace);
+  const ran = await daemon.cli("checkpoint", "restore", id, "--to", to);
+  expect([ran.status, ran.stderr]).toEqual([0, ""]);
+  expect(withoutTop(treeOf(to))).toEqual(withoutTop(before));
+  expect(treeOf(workspace)).toEqual(before);
+}
+
+/** The directory itself is made by whoever exports. */
+function withoutTop(tree: Record<string, string>): Record<string, string> {
+  const { ".": top, ...rest } = tree;
+  expect(top).toContain("directory");
+  return rest;
+}
+
 /** Trouble of another session within the debounce: told, but not saved again. */
 async function expectSuppressed(daemon: Daemon, workspace: string): Promise<void> {
   for (const body of loopHooks(workspace, "second-loop")) await post(daemon, body);
@@ -223,11 +245,14 @@ describe("a loop with --reactive and --workspace", () => {
       expect(snapshots()).toBe(backend === "btrfs" ? 1 : null);
       await expectSuppressed(daemon, workspace);
       expect(snapshots()).toBe(backend === "btrfs" ? 1 : null);
+      await expectExported(daemon, checkpoint, workspace);
       await expectRestored(daemon, checkpoint, place);
 
       const alerts = readFileSync(join(daemon.data, "alerts.log"), "utf8").trim().split("\n");
       expect(alerts).toHaveLength(2);
-      expect(alerts[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z critical dead_loop \S+ Read src\/cart\.py/);
+      expect(alerts[0]).toMatch(
+        /^\d{4}-\d\d-\d\dT[\d:.]+Z critical dead_loop \S+ Read src\/cart\.py/,
+      );
       expect(daemon.log()).toContain("ALERT ");
     }, 60_000);
   }

@@ -32,6 +32,23 @@ function subvolumeKit(): Kit {
 const manual = { kind: "manual", reason: "manual" } as const;
 
 test.skipIf(!mount)(
+  "files and bytes are counted in a small snapshot, null in a large one",
+  async () => {
+    const kit = subvolumeKit();
+    mkdirSync(join(kit.workspace, "inner"));
+    writeFileSync(join(kit.workspace, "inner/a"), "12345");
+    symlinkSync("a", join(kit.workspace, "inner/link"));
+    const small = await kit.service.create({ workspace: kit.workspace, ...manual });
+    expect(small).toMatchObject({ files: 2, bytes: 5 });
+    for (let index = 0; index < 5_000; index += 1) {
+      writeFileSync(join(kit.workspace, `f${index}`), "");
+    }
+    const large = await kit.service.create({ workspace: kit.workspace, ...manual });
+    expect(large).toMatchObject({ status: "ok", files: null, bytes: null });
+  },
+);
+
+test.skipIf(!mount)(
   "restore from a snapshot is exact for random trees and random damage",
   async () => {
     const kit = subvolumeKit();

@@ -26,7 +26,7 @@ function folder(): string {
   return path;
 }
 
-const caller = (env: Record<string, string>, uid = 1000) => ({ env, cwd: "/work", uid });
+const caller = (env: Record<string, string>, uid = 1000) => ({ env, cwd: "/srv", uid });
 
 describe("dataDirectory", () => {
   test("flag, environment, systemd, root, home: in this order", () => {
@@ -36,7 +36,7 @@ describe("dataDirectory", () => {
       XDG_STATE_HOME: "/x",
       HOME: "/h",
     };
-    expect(dataDirectory(caller(env), "sub")).toBe("/work/sub");
+    expect(dataDirectory(caller(env), "sub")).toBe("/srv/sub");
     expect(dataDirectory(caller(env))).toBe("/a");
     expect(dataDirectory(caller({ ...env, OBSERVER_DATA_DIR: "" }))).toBe("/b");
     expect(dataDirectory(caller({ XDG_STATE_HOME: "/x" }, 0))).toBe("/var/lib/observer");

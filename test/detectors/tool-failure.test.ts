@@ -7,8 +7,8 @@ describe("tool_failure", () => {
   test("groups failures by tool and class of error", () => {
     const rows = rowsOf(
       findingsOf([
-        ...failing("a", "Exit code 1\nfirst"),
-        ...failing("b", "Exit code 2\nsecond"),
+        ...failing("a", "Exit code 1\n=====\nTimeout after 10 s"),
+        ...failing("b", "Exit code 2\nTimeout after 30 s"),
         ...failing("c", "command not found"),
         ...call("Read", { file_path: "/x" }, { ok: false, error: "command not found" }),
       ]),

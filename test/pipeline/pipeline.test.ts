@@ -80,8 +80,10 @@ function rig(
       log,
       metrics,
       redact: {
-        json: (text) =>
-          text.includes("hunter2") ? text.replaceAll("hunter2", "[redacted]") : null,
+        value: (data) =>
+          JSON.stringify(data).includes("hunter2")
+            ? (JSON.parse(JSON.stringify(data).replaceAll("hunter2", "[redacted]")) as unknown)
+            : null,
         text: (text) => text.replaceAll("hunter2", "[redacted]"),
       },
       createDetectors: () => [boomDetector()],
@@ -132,6 +134,20 @@ test("offer keeps the good rows of a batch whose one row cannot be stored", () =
     expect(store.nextSeq()).toBe(3);
     expect(metrics.get("observer_events_rejected_total", { reason: "storage" })).toBe(1);
     expect((await store.interruptions.list({ limit: 9, filters: {} })).items).toHaveLength(1);
+  }));
+
+test("offer never calls an event a duplicate of one that could not be stored", () =>
+  withTempDirectory(async (directory) => {
+    const { pipeline, store } = rig(directory);
+    const bad = draft({ id: "a", timeMs: 1.5 });
+    const receipts = await pipeline.offer([bad, bad, draft({ id: "a" }), draft({ id: "a" })]);
+    expect(receipts.map(({ status }) => status)).toEqual([
+      "rejected",
+      "rejected",
+      "accepted",
+      "duplicate",
+    ]);
+    expect(store.nextSeq()).toBe(2);
   }));
 
 test("offer refuses what the inbox cannot hold, and counts it", () =>

@@ -126,7 +126,12 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
   const data = options.data ?? join(room?.path ?? "", "data");
   const command = [
     options.binary ?? observerBinary(),
-    ...["serve", "--port", "0", "--data", data, ...(options.flags ?? [])],
+    "serve",
+    "--port",
+    "0",
+    "--data",
+    data,
+    ...(options.flags ?? []),
   ];
   const child = Bun.spawn(options.uid === undefined ? command : asUid(options.uid, command), {
     env: { ...BARE, ...options.env },

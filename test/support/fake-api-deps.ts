@@ -172,6 +172,8 @@ export function createFake(settings: Partial<Settings> = {}): Fake {
     },
     live: createFakeFeed(),
     peerUid: () => null,
+    startedMs: 0,
+    protection: () => ({ armed: false, workspaces: [] }),
     unready: () => null,
     assets: new Map([
       ["/", { body: new TextEncoder().encode("<!doctype html>page"), type: "text/html" }],

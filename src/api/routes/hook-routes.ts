@@ -8,6 +8,8 @@ import { asObject, parseJson } from "../json.ts";
 import { HttpError } from "../problem.ts";
 import { type Call, json, type Route } from "../route.ts";
 
+/** Deeper is no hook but an attack on whoever walks it. */
+const HOOK_DEPTH_MAX = 1_000;
 const LATER = new Set(["codex", "gemini", "opencode", "agent-strace"]);
 
 export function hookRoutes(deps: ApiDeps): Route[] {
@@ -33,8 +35,10 @@ async function takeHook({ request, params }: Call, deps: ApiDeps): Promise<Respo
       { detail: { known: Object.keys(deps.hooks) } },
     );
   }
-  const text = await readText(request, deps.settings["limits.body_bytes"]);
-  const body = asObject(parseJson(text, deps.settings["limits.depth"]));
+  // A tool's result may be a whole file, and an agent must not be told that its hook failed: the wider limits
+  // hold, and the parser cuts off what is nested deeper than observer keeps.
+  const text = await readText(request, deps.settings["limits.batch_bytes"]);
+  const body = asObject(parseJson(text, HOOK_DEPTH_MAX));
   deps.metrics.add("observer_hooks_total", 1, { vendor });
   let drafts: EventDraft[] = [];
   try {

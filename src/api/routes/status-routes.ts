@@ -20,8 +20,15 @@ export function statusRoutes(deps: ApiDeps, hub: StreamHub): Route[] {
     },
     {
       endpoint: "GET /version",
-      summary: "Version, commit, runtime and platform.",
-      handle: () => json({ ...deps.build, host: deps.host }),
+      summary:
+        "Version, commit, runtime and platform; how long it runs and which workspaces it protects.",
+      handle: () =>
+        json({
+          ...deps.build,
+          host: deps.host,
+          uptime_ms: Math.round(deps.clock.monotonic() - deps.startedMs),
+          protection: deps.protection(),
+        }),
     },
     {
       endpoint: "GET /metrics",

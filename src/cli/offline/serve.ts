@@ -13,6 +13,9 @@ import { selfCommand } from "./self-command.ts";
 /** What is under way may take this long after SIGTERM; systemd would wait 90 s. */
 const STOP_GRACE_MS = 5_000;
 
+/** Taken already, so that a start script need not change; said at every start. */
+const LATER_FLAGS = ["scope", "fleet", "hub"];
+
 type Surroundings = Pick<CliIo, "env" | "cwd" | "uid">;
 
 /** Parsed flags and everything else that configures the daemon. @throws UsageError that names every problem. */
@@ -21,7 +24,9 @@ export function serveConfig(argv: string[], io: Surroundings): LoadedConfig {
   const loaded = load(flags, io);
   const all = [...problems, ...("problems" in loaded ? loaded.problems : [])];
   if ("problems" in loaded || all.length > 0) throw new UsageError(all);
-  return loaded;
+  const early = LATER_FLAGS.filter((name) => flags.on(name));
+  const warnings = early.map((name) => `--${name} has no effect in this version`);
+  return { ...loaded, warnings: [...loaded.warnings, ...warnings] };
 }
 
 /** The configuration, or what is wrong with it; flags that could not be parsed are left out. */

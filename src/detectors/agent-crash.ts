@@ -1,7 +1,7 @@
 // agent_crash: an agent's process died in a way that it did not choose, or while work was under way.
 
 import type { Detector } from "../core/contracts.ts";
-import type { EventKind, ObserverEvent } from "../core/event.ts";
+import type { EventData, EventKind, ObserverEvent } from "../core/event.ts";
 import type { Finding } from "../core/interruption.ts";
 import { type ExitFacts, exitFacts, isCrash } from "./exit-facts.ts";
 import { directoryOf, findingAt } from "./finding.ts";
@@ -96,7 +96,7 @@ function noteWork(run: Run, event: ObserverEvent): void {
   const { kind, data } = event;
   const call = data.call_id ?? `tool ${data.tool ?? ""}`;
   if (kind === "tool_call") openCall(run.open, call);
-  else if (kind === "tool_result") closeCall(run.open, call);
+  else if (kind === "tool_result") closeCall(run.open, data);
   else if (kind === "oom_kill") run.oomMs = event.timeMs;
   else if (kind === "prompt" && data.agent_id === undefined) {
     run.open.clear();
@@ -125,7 +125,12 @@ function openCall(open: Map<string, number>, call: string): void {
   if (oldest.done !== true) open.delete(oldest.value);
 }
 
-function closeCall(open: Map<string, number>, call: string): void {
+function closeCall(open: Map<string, number>, { call_id: id, tool }: EventData): void {
+  const byTool = `tool ${tool ?? ""}`;
+  // Where only one of the two carries an id: by the tool's name, else the newest, so that no ghost stays open.
+  const candidates = id === undefined ? [byTool, [...open.keys()].at(-1)] : [id, byTool];
+  const call = candidates.find((name) => name !== undefined && open.has(name));
+  if (call === undefined) return;
   const count = open.get(call) ?? 0;
   if (count > 1) open.set(call, count - 1);
   else open.delete(call);

@@ -140,9 +140,14 @@ function takePrompt(lane: Lane, prompt: unknown): void {
 
 function takeOpen(lane: Lane, data: EventData): OpenCall | undefined {
   const { call_id: id, tool } = data;
-  const at = lane.open.findLastIndex((call) =>
-    id === undefined ? call.identity.tool === tool : call.id === id,
-  );
+  const byId = id === undefined ? -1 : lane.open.findLastIndex((call) => call.id === id);
+  // Where only one of the two carries an id, the tool's name has to do.
+  const at =
+    byId >= 0
+      ? byId
+      : lane.open.findLastIndex(
+          (call) => call.identity.tool === tool && (id === undefined || call.id === undefined),
+        );
   return at < 0 ? undefined : lane.open.splice(at, 1)[0];
 }
 

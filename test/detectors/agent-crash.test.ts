@@ -42,6 +42,15 @@ const scenarios: { name: string; events: ObserverEvent[]; found: number }[] = [
     events: [withoutSession(event("process_exit", { signal: "KILL" }, { agent: "a" }))],
     found: 1,
   },
+  ...[{ call: "c1" }, { result: "c1" }].map(({ call, result }) => ({
+    name: `exit code 1 after a call that has an id ${call ? "only itself" : "only in its result"}`,
+    events: [
+      event("tool_call", { tool: "Bash", input: {}, ...(call && { call_id: call }) }),
+      event("tool_result", { tool: "Bash", ok: true, ...(result && { call_id: result }) }),
+      ...exit({ exit_code: 1 }),
+    ],
+    found: 0,
+  })),
   ...[0, 143, 130, 129].map((exit_code) => ({
     name: `exit code ${exit_code} while work was under way`,
     events: [prompt, ...exit({ exit_code })],

@@ -47,6 +47,14 @@ const scenarios: { name: string; events: ObserverEvent[]; troubles: string[] }[]
     ),
     troubles: ["retry_limit"],
   },
+  {
+    name: "calls that have an id only in their results",
+    events: times(5, (i) => [
+      event("tool_call", { tool: "Bash", input: { command: "make" } }),
+      event("tool_result", { tool: "Bash", call_id: `c${i}`, ok: false, error: "no" }),
+    ]),
+    troubles: ["retry_limit"],
+  },
   { name: "five different commands", events: times(5, (i) => failing(`make ${i}`)), troubles: [] },
   {
     name: "one command in five sessions",

@@ -15,6 +15,8 @@ import type { Journal } from "./protocol.ts";
 import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
 
 const ENDING = ".json";
+/** Of a journal that is being written: until it has its name, nothing of the workspace is touched. */
+const UNFINISHED = ".new";
 
 export function journalsIn(directory: string): string {
   return join(directory, "restores");
@@ -27,7 +29,7 @@ export function journalPath(directory: string, id: string): string {
 /** Durable on return. */
 export function writeJournal(path: string, journal: Journal): void {
   ensurePrivate(dirname(path));
-  const temporary = `${path}.new`;
+  const temporary = `${path}${UNFINISHED}`;
   const fd = openSync(temporary, "w", PRIVATE_FILE);
   try {
     writeSync(fd, JSON.stringify(journal));
@@ -51,6 +53,16 @@ export function removeJournal(path: string): void {
 /** Sets a journal aside that cannot be finished, for a person to look at. */
 export function giveUpJournal(path: string): void {
   renameSync(path, `${path}.given-up`);
+}
+
+/** Removes what a restore left that was killed before it began; `inUse`: checkpoints that are being restored now. */
+export function removeUnfinished(directory: string, inUse: ReadonlySet<string>): void {
+  ensurePrivate(journalsIn(directory));
+  for (const name of readdirSync(journalsIn(directory))) {
+    const [checkpointId = ""] = name.split("-");
+    if (!name.endsWith(`${ENDING}${UNFINISHED}`) || inUse.has(checkpointId)) continue;
+    rmSync(join(journalsIn(directory), name), { force: true });
+  }
 }
 
 export function openJournals(directory: string): { path: string; journal: Journal }[] {

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { helperNote, type Creator } from "./create.ts";
-import { giveUpJournal, openJournals, writeJournal } from "./journal.ts";
+import { giveUpJournal, openJournals, removeUnfinished, writeJournal } from "./journal.ts";
 import { startTimeOf } from "./occupants.ts";
 import type { Restorer } from "./restorer.ts";
 import type { ServiceParts } from "./service-parts.ts";
@@ -89,6 +89,7 @@ function helperLives(directory: string, id: string): boolean {
 
 async function rollAllForward(parts: ServiceParts, restorer: Restorer): Promise<void> {
   const { log } = parts.deps;
+  removeUnfinished(parts.options.directory, parts.inUse);
   for (const { path, journal } of openJournals(parts.options.directory)) {
     // A restore of this process is still at it.
     if (parts.inUse.has(journal.checkpointId)) continue;

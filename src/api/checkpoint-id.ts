@@ -11,7 +11,8 @@ const LATEST_PAGE = 100;
 
 /**
  * The checkpoint; throws `invalid`, `not_found`, or `ambiguous` with the candidates. `latest` is the newest
- * one that can be restored, of `workspace` where that is given.
+ * one that can be restored, of `workspace` where that is given. The safety copies of restores are not meant by
+ * it: else restoring the latest one twice would undo the first time.
  */
 export async function resolveCheckpoint(
   rows: ApiDeps["checkpointRows"],
@@ -44,7 +45,9 @@ async function latest(
   const query: ListQuery = { limit: LATEST_PAGE, filters: workspace ? { workspace } : {} };
   for (;;) {
     const page = await rows.list(query);
-    const usable = page.items.find(({ status }) => status === "ok" || status === "partial");
+    const usable = page.items.find(
+      ({ status, kind }) => kind !== "safety" && (status === "ok" || status === "partial"),
+    );
     if (usable) return usable;
     if (page.nextCursor === null) break;
     query.cursor = page.nextCursor;

@@ -65,12 +65,22 @@ export function removeUnfinished(directory: string, inUse: ReadonlySet<string>):
   }
 }
 
-export function openJournals(directory: string): { path: string; journal: Journal }[] {
+/** Journals of restores that were begun. One that cannot be read is set aside and told: it must not stop the start. */
+export function openJournals(
+  directory: string,
+  onDamaged: (path: string, error: unknown) => void,
+): { path: string; journal: Journal }[] {
   ensurePrivate(journalsIn(directory));
-  return readdirSync(journalsIn(directory))
-    .filter((name) => name.endsWith(ENDING))
-    .map((name) => {
-      const path = join(journalsIn(directory), name);
-      return { path, journal: JSON.parse(readFileSync(path, "utf8")) as Journal };
-    });
+  const journals: { path: string; journal: Journal }[] = [];
+  for (const name of readdirSync(journalsIn(directory))) {
+    if (!name.endsWith(ENDING)) continue;
+    const path = join(journalsIn(directory), name);
+    try {
+      journals.push({ path, journal: JSON.parse(readFileSync(path, "utf8")) as Journal });
+    } catch (error) {
+      giveUpJournal(path);
+      onDamaged(path, error);
+    }
+  }
+  return journals;
 }

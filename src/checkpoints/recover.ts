@@ -90,7 +90,12 @@ function helperLives(directory: string, id: string): boolean {
 async function rollAllForward(parts: ServiceParts, restorer: Restorer): Promise<void> {
   const { log } = parts.deps;
   removeUnfinished(parts.options.directory, parts.inUse);
-  for (const { path, journal } of openJournals(parts.options.directory)) {
+  const onDamaged = (path: string, error: unknown): void =>
+    parts.deps.log.error("journal of a restore cannot be read and is set aside", {
+      path,
+      error: messageOf(error),
+    });
+  for (const { path, journal } of openJournals(parts.options.directory, onDamaged)) {
     // A restore of this process is still at it.
     if (parts.inUse.has(journal.checkpointId)) continue;
     if (journal.attempts >= ATTEMPTS_MAX) {

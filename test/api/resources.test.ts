@@ -272,6 +272,7 @@ test("a workspace that policy refuses is 403", async () => {
 test("a checkpoint is found by id, by a unique prefix and as latest", async () => {
   const fake = filled();
   fake.rows.checkpoints.unshift({ ...checkpoint("f1"), status: "failed" });
+  fake.rows.checkpoints.unshift({ ...checkpoint("s1"), kind: "safety" });
   const { call } = caller(fake);
   const idOf = async (name: string) => (await bodyOf(await call(`/checkpoints/${name}`)))["id"];
   expect(await idOf("c123")).toBe("c123");

@@ -299,6 +299,14 @@ test("recover removes the journal of a restore that was killed before it began",
   expect(readdirSync(join(kit.directory, "restores"))).toEqual([]);
 });
 
+test("recover sets a journal aside that cannot be read, and goes on", async () => {
+  const journals = join(kit.directory, "restores");
+  mkdirSync(journals, { recursive: true });
+  writeFileSync(join(journals, "c1-x.json"), "{");
+  await kit.service.recover();
+  expect(readdirSync(journals)).toEqual(["c1-x.json.given-up"]);
+});
+
 test("recover gives a restore up that cannot be finished, and leaves its journal for a person", async () => {
   mkdirSync(join(kit.directory, "restores"));
   const journal = {

@@ -170,7 +170,9 @@ function one(
   },
 ): Response {
   const { table, id, verb, changes, tables } = data;
-  const matches = table.filter((row) => String(row["id"]).startsWith(id));
+  const usable = table.filter(({ status }) => status === "ok" || status === "partial");
+  const matches =
+    id === "latest" ? usable.slice(0, 1) : table.filter((row) => String(row["id"]).startsWith(id));
   const [row] = matches;
   if (!row) return problem(404, `There is no row "${id}"`);
   if (matches.length > 1) return problem(409, `"${id}" names several rows`);

@@ -78,7 +78,7 @@ function apiError(event: ObserverEvent): ApiError | null {
   if (data.success !== false) return null;
   const errorType = typeof data.error_type === "string" ? data.error_type : "";
   const status = typeof data.status === "number" ? data.status : null;
-  return { errorType, status, message: errorText(data), endpoint: String(data.endpoint ?? "") };
+  return { errorType, status, message: errorText(data), endpoint: data.endpoint ?? "" };
 }
 
 // Operations are equal by endpoint and message: many endpoints share one error.

@@ -4,6 +4,7 @@ import type { Detector } from "../core/contracts.ts";
 import type { EventData, EventKind, ObserverEvent } from "../core/event.ts";
 import type { Finding } from "../core/interruption.ts";
 import { type ExitFacts, exitFacts, isCrash } from "./exit-facts.ts";
+import { createEarlyResults, type EarlyResults } from "./early-results.ts";
 import { directoryOf, findingAt } from "./finding.ts";
 import { createLruMap } from "./lru-map.ts";
 
@@ -29,6 +30,8 @@ export interface AgentCrashOptions {
 interface Run {
   /** Calls without a result, by call id, or by tool where there is no id. */
   open: Map<string, number>;
+  /** Ids of calls whose result came first: they are never open. */
+  early: EarlyResults<true>;
   /** A prompt was given and its turn has not ended. */
   turnOpen: boolean;
   sessionId?: string;
@@ -77,7 +80,7 @@ export function createAgentCrashDetector(options: AgentCrashOptions): Detector {
 }
 
 function newRun(): Run {
-  return { open: new Map(), turnOpen: false, agentPids: [] };
+  return { open: new Map(), early: createEarlyResults(), turnOpen: false, agentPids: [] };
 }
 
 function keyOfPid(host: string, pid: unknown): string {
@@ -103,9 +106,8 @@ function noteAgentPid({ agentPids }: Run, pid: number): void {
 
 function noteWork(run: Run, event: ObserverEvent): void {
   const { kind, data } = event;
-  const call = data.call_id ?? `tool ${data.tool ?? ""}`;
-  if (kind === "tool_call") openCall(run.open, call);
-  else if (kind === "tool_result") closeCall(run.open, data);
+  if (kind === "tool_call") openCall(run, data);
+  else if (kind === "tool_result") closeCall(run, data);
   else if (kind === "prompt" && data.agent_id === undefined) {
     run.open.clear();
     run.turnOpen = true;
@@ -133,19 +135,25 @@ function isChild(run: Run, { kind, pid, data }: ObserverEvent): boolean {
   return pid !== undefined && run.agentPids.length > 0 && !run.agentPids.includes(pid);
 }
 
-function openCall(open: Map<string, number>, call: string): void {
+function openCall({ open, early }: Run, { call_id: id, tool }: EventData): void {
+  if (id !== undefined && early.take(id) === true) return;
+  const call = id ?? `tool ${tool ?? ""}`;
   open.set(call, (open.get(call) ?? 0) + 1);
   if (open.size <= OPEN_CALLS_MAX) return;
   const oldest = open.keys().next();
   if (oldest.done !== true) open.delete(oldest.value);
 }
 
-function closeCall(open: Map<string, number>, { call_id: id, tool }: EventData): void {
+function closeCall({ open, early }: Run, { call_id: id, tool }: EventData): void {
   const byTool = `tool ${tool ?? ""}`;
   // Where only one of the two carries an id: by the tool's name, else the newest, so that no ghost stays open.
   const candidates = id === undefined ? [byTool, [...open.keys()].at(-1)] : [id, byTool];
   const call = candidates.find((name) => name !== undefined && open.has(name));
-  if (call === undefined) return;
+  if (call === undefined) {
+    if (id !== undefined) early.hold(id, true);
+    return;
+  }
+  if (id !== undefined) early.matched(id);
   const count = open.get(call) ?? 0;
   if (count > 1) open.set(call, count - 1);
   else open.delete(call);

@@ -4,13 +4,17 @@ import type { Detector } from "../core/contracts.ts";
 import type { EventData, EventKind, ObserverEvent } from "../core/event.ts";
 import type { Finding } from "../core/interruption.ts";
 import { type ExitFacts, exitFacts, isCrash } from "./exit-facts.ts";
+import { createEarlyResults, type EarlyResults } from "./early-results.ts";
 import { directoryOf, findingAt } from "./finding.ts";
 import { createLruMap } from "./lru-map.ts";
 
-// One death is told by the kernel and by the agent's own tools at nearly the same time; an OOM kill likewise.
+// One death is told by the kernel and by the agent's own tools at nearly the same time.
 const SAME_DEATH_MS = 30_000;
 // Ghosts of calls whose result was lost.
 const OPEN_CALLS_MAX = 64;
+
+// Runs of one session whose pids are known: an exit may be told after the session went on under another pid.
+const AGENT_PIDS_MAX = 8;
 
 // Kinds that also speak of other processes than the agent's own.
 const OF_ANY_PROCESS = new Set<EventKind>(["process_start", "process_exit", "oom_kill", "error"]);
@@ -26,14 +30,17 @@ export interface AgentCrashOptions {
 interface Run {
   /** Calls without a result, by call id, or by tool where there is no id. */
   open: Map<string, number>;
+  /** Ids of calls whose result came first: they are never open. */
+  early: EarlyResults<true>;
   /** A prompt was given and its turn has not ended. */
   turnOpen: boolean;
   sessionId?: string;
   agent?: string;
   pid?: number;
+  /** Pids that the session's own events named: the agent's, also of its earlier runs. */
+  agentPids: number[];
   cwd?: string;
   crash?: { timeMs: number; pid: number | undefined };
-  oomMs?: number;
 }
 
 /** Tracks what is under way in each session and judges each reported end of a process. */
@@ -41,7 +48,6 @@ export function createAgentCrashDetector(options: AgentCrashOptions): Detector {
   const runs = createLruMap<string, Run>(options.lanesMax);
   // A process event often knows only its pid: the session was named by other events of the same pid.
   const runOfPid = createLruMap<string, string>(options.lanesMax);
-  const oomOfPid = createLruMap<string, number>(options.lanesMax);
 
   function runFor(event: ObserverEvent): Run | null {
     const { host, sessionId, pid, agent } = event;
@@ -51,7 +57,7 @@ export function createAgentCrashDetector(options: AgentCrashOptions): Detector {
     const key =
       sessionId === undefined ? (runOfPid.get(pidKey) ?? pidKey) : `${host}\u0000${sessionId}`;
     if (sessionId !== undefined && pid !== undefined) runOfPid.set(pidKey, key);
-    const run = runs.ensure(key, () => ({ open: new Map<string, number>(), turnOpen: false }));
+    const run = runs.ensure(key, newRun);
     noteFacts(run, event);
     return run;
   }
@@ -63,19 +69,18 @@ export function createAgentCrashDetector(options: AgentCrashOptions): Detector {
       if (event.kind === "process_start" && event.sessionId === undefined) {
         runOfPid.delete(keyOfPid(event.host, event.pid));
       }
-      if (event.kind === "oom_kill") {
-        const victim = event.data["victim_pid"] ?? event.pid;
-        if (victim !== undefined) oomOfPid.set(keyOfPid(event.host, victim), event.timeMs);
-      }
       const run = runFor(event);
       if (run === null) return [];
       const exit = EXIT_KINDS.has(event.kind) ? exitFacts(event.data) : null;
-      const oomMs = oomOfPid.get(keyOfPid(event.host, event.pid)) ?? run.oomMs;
-      const findings = exit === null ? [] : judge({ event, run, exit, oomMs });
+      const findings = exit === null ? [] : judge({ event, run, exit });
       noteWork(run, event);
       return findings;
     },
   };
+}
+
+function newRun(): Run {
+  return { open: new Map(), early: createEarlyResults(), turnOpen: false, agentPids: [] };
 }
 
 function keyOfPid(host: string, pid: unknown): string {
@@ -89,15 +94,20 @@ function noteFacts(run: Run, event: ObserverEvent): void {
   if (event.pid !== undefined && (run.pid === undefined || !OF_ANY_PROCESS.has(event.kind))) {
     run.pid = event.pid;
   }
+  if (event.pid !== undefined && !OF_ANY_PROCESS.has(event.kind)) noteAgentPid(run, event.pid);
   if (cwd !== undefined) run.cwd = cwd;
+}
+
+function noteAgentPid({ agentPids }: Run, pid: number): void {
+  if (agentPids.includes(pid)) return;
+  agentPids.push(pid);
+  if (agentPids.length > AGENT_PIDS_MAX) agentPids.shift();
 }
 
 function noteWork(run: Run, event: ObserverEvent): void {
   const { kind, data } = event;
-  const call = data.call_id ?? `tool ${data.tool ?? ""}`;
-  if (kind === "tool_call") openCall(run.open, call);
-  else if (kind === "tool_result") closeCall(run.open, data);
-  else if (kind === "oom_kill") run.oomMs = event.timeMs;
+  if (kind === "tool_call") openCall(run, data);
+  else if (kind === "tool_result") closeCall(run, data);
   else if (kind === "prompt" && data.agent_id === undefined) {
     run.open.clear();
     run.turnOpen = true;
@@ -109,7 +119,7 @@ function noteWork(run: Run, event: ObserverEvent): void {
 
 function endsWork(run: Run, { kind, data, pid }: ObserverEvent): boolean {
   if (kind === "session_end") return true;
-  if (kind === "process_exit") return isOwnProcess(run, pid);
+  if (kind === "process_exit") return data["child"] !== true && isOwnProcess(run, pid);
   return kind === "note" && data.note === "turn_end" && data.agent_id === undefined;
 }
 
@@ -118,19 +128,32 @@ function isOwnProcess(run: Run, pid: number | undefined): boolean {
   return pid === undefined || run.pid === undefined || run.pid === pid;
 }
 
-function openCall(open: Map<string, number>, call: string): void {
+// Known to be another's: the reporter says so, or the agent's pid is known and differs.
+function isChild(run: Run, { kind, pid, data }: ObserverEvent): boolean {
+  if (!OF_ANY_PROCESS.has(kind)) return false;
+  if (data["child"] === true) return true;
+  return pid !== undefined && run.agentPids.length > 0 && !run.agentPids.includes(pid);
+}
+
+function openCall({ open, early }: Run, { call_id: id, tool }: EventData): void {
+  if (id !== undefined && early.take(id) === true) return;
+  const call = id ?? `tool ${tool ?? ""}`;
   open.set(call, (open.get(call) ?? 0) + 1);
   if (open.size <= OPEN_CALLS_MAX) return;
   const oldest = open.keys().next();
   if (oldest.done !== true) open.delete(oldest.value);
 }
 
-function closeCall(open: Map<string, number>, { call_id: id, tool }: EventData): void {
+function closeCall({ open, early }: Run, { call_id: id, tool }: EventData): void {
   const byTool = `tool ${tool ?? ""}`;
   // Where only one of the two carries an id: by the tool's name, else the newest, so that no ghost stays open.
   const candidates = id === undefined ? [byTool, [...open.keys()].at(-1)] : [id, byTool];
   const call = candidates.find((name) => name !== undefined && open.has(name));
-  if (call === undefined) return;
+  if (call === undefined) {
+    if (id !== undefined) early.hold(id, true);
+    return;
+  }
+  if (id !== undefined) early.matched(id);
   const count = open.get(call) ?? 0;
   if (count > 1) open.set(call, count - 1);
   else open.delete(call);
@@ -140,16 +163,16 @@ interface Death {
   event: ObserverEvent;
   run: Run;
   exit: ExitFacts;
-  /** The newest kill for want of memory that the process or its session saw. */
-  oomMs: number | undefined;
 }
 
-function judge({ event, run, exit, oomMs }: Death): Finding[] {
+function judge({ event, run, exit }: Death): Finding[] {
+  if (isChild(run, event)) return [];
   const { in_flight: stated } = event.data;
   const known = isOwnProcess(run, event.pid) && (run.turnOpen || run.open.size > 0);
   const inFlight = typeof stated === "boolean" ? stated : known;
   if (!isCrash(exit, inFlight)) return [];
-  if (exit.signalName === "KILL" && isNear(oomMs, event.timeMs)) return [];
+  // A kill that an `oom_kill` event explains is told too: there is no interruption of type `oom_kill` yet that
+  // would tell of the death instead.
   const samePid =
     event.pid === undefined || run.crash?.pid === undefined || run.crash.pid === event.pid;
   if (samePid && isNear(run.crash?.timeMs, event.timeMs)) return [];

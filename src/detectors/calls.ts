@@ -1,8 +1,10 @@
 // Pairs tool calls with their results, lane by lane, once for all detectors.
 
 import type { EventData, ObserverEvent } from "../core/event.ts";
+import { clip } from "../core/text.ts";
 import { type CallIdentity, identifyCall } from "./call-identity.ts";
-import { directoryOf, errorText } from "./finding.ts";
+import { createEarlyResults, type EarlyResults } from "./early-results.ts";
+import { directoryOf, ERROR_CHARS_MAX, errorText } from "./finding.ts";
 import { hash53 } from "./hash.ts";
 import { createLruMap, type LruMap } from "./lru-map.ts";
 import { resultKey } from "./normalise.ts";
@@ -35,6 +37,8 @@ export interface CompletedCall {
   ok: boolean;
   /** What the failing call said; empty for a success. */
   error: string;
+  /** Id of the event that told the result. */
+  resultId: string;
   /** Fingerprint that `retry_limit` gives to failures of this command. */
   retryFingerprint: string;
   /** Set when this call completes one more repetition of a loop. */
@@ -45,7 +49,7 @@ export interface CompletedCall {
 
 export interface CallTracker {
   /**
-   * The call that a `tool_result` completes; null for every other event, for results without a session, without a
+   * The call that a `tool_result` completes, or a `tool_call` whose result came first; null otherwise, for results without a session, without a
    * known input, and for calls that the user interrupted. Each event is worked out once, however often it is asked for.
    */
   completed(event: ObserverEvent): CompletedCall | null;
@@ -58,8 +62,23 @@ interface OpenCall {
   timeMs: number;
 }
 
+/** What a result says, small enough to be held. */
+interface Outcome {
+  eventId: string;
+  seq: number;
+  timeMs: number;
+  /** As stated; null where only the times of call and result tell. */
+  durationMs: number | null;
+  failed: boolean;
+  error: string;
+  /** Hash of what it brought back. */
+  resultKey: number;
+}
+
 interface Lane {
   open: OpenCall[];
+  /** Results without a known call; `counted` when there is nothing more to learn from the call. */
+  early: EarlyResults<Outcome | "counted">;
   outcomes: LruMap<number, true>;
   prompts: LruMap<number, true>;
   repetition: RepetitionState;
@@ -68,6 +87,7 @@ interface Lane {
 function newLane(): Lane {
   return {
     open: [],
+    early: createEarlyResults(),
     outcomes: createLruMap(OUTCOMES_MAX),
     prompts: createLruMap(PROMPTS_MAX),
     repetition: newRepetitionState(),
@@ -100,9 +120,9 @@ export function createCallTracker(options: CallTrackerOptions): CallTracker {
     const key = laneOf(event);
     if (key === null) return null;
     const lane = lanes.ensure(key, newLane);
-    if (event.kind === "tool_call") openCall(lane, event);
-    else if (event.kind === "prompt") takePrompt(lane, event.data.prompt);
-    else return complete({ key, lane, event }, options);
+    if (event.kind === "tool_call") return takeCall({ key, lane, event }, options);
+    if (event.kind === "tool_result") return takeResult({ key, lane, event }, options);
+    takePrompt(lane, event.data.prompt);
     return null;
   }
 
@@ -120,13 +140,19 @@ export function createCallTracker(options: CallTrackerOptions): CallTracker {
   };
 }
 
-function openCall(lane: Lane, event: ObserverEvent): void {
+function takeCall(place: Place, options: CallTrackerOptions): CompletedCall | null {
+  const { lane, event } = place;
   const { tool, call_id: id, input } = event.data;
-  if (typeof tool !== "string") return;
+  if (typeof tool !== "string") return null;
+  const early = id === undefined ? undefined : lane.early.take(id);
+  if (early === "counted") return null;
   // A call without arguments is a known call; a result without a call is not.
   const identity = identifyCall(tool, input ?? {}, directoryOf(event));
-  lane.open.push({ id, identity, seq: event.seq, timeMs: event.timeMs });
+  const call = { id, identity, seq: event.seq, timeMs: event.timeMs };
+  if (early !== undefined) return complete(place, { call, outcome: early }, options);
+  lane.open.push(call);
   if (lane.open.length > OPEN_CALLS_MAX) lane.open.shift();
+  return null;
 }
 
 // A person who asks for something new ends the agent's loop; the same prompt again does not.
@@ -157,37 +183,74 @@ interface Place {
   event: ObserverEvent;
 }
 
-function complete(place: Place, options: CallTrackerOptions): CompletedCall | null {
+function takeResult(place: Place, options: CallTrackerOptions): CompletedCall | null {
   const { lane, event } = place;
   const { data } = event;
+  const { call_id: id } = data;
   const opened = takeOpen(lane, data);
+  if (opened !== undefined && id !== undefined) lane.early.matched(id);
+  const isEarly = opened === undefined && id !== undefined;
   if (isInterrupted(data)) {
+    if (isEarly) lane.early.hold(id, "counted");
     breakRepetition(lane.repetition);
     return null;
   }
   const identity = opened?.identity ?? identityOfResult(event);
+  if (isEarly) lane.early.hold(id, identity === null ? outcomeOf(event) : "counted");
   if (identity === null) return null;
+  const call = opened ?? { id, identity, seq: event.seq, timeMs: event.timeMs };
+  return complete(place, { call, outcome: outcomeOf(event) }, options);
+}
+
+function outcomeOf(event: ObserverEvent): Outcome {
+  const { data, id: eventId, seq, timeMs } = event;
   const failed = isFailure(data);
+  return {
+    eventId,
+    seq,
+    timeMs,
+    durationMs: typeof data.duration_ms === "number" ? data.duration_ms : null,
+    failed,
+    error: failed ? clip(failureText(data), ERROR_CHARS_MAX) : "",
+    resultKey: resultKey([failed, data.output, data.error], [data.cwd, event.workspace]),
+  };
+}
+
+function complete(
+  { key, lane }: Place,
+  { call, outcome }: { call: OpenCall; outcome: Outcome },
+  options: CallTrackerOptions,
+): CompletedCall {
+  const { identity } = call;
+  const { failed, error, eventId } = outcome;
   const retryFingerprint = `retry:${identity.commandKey.toString(36)}`;
   const verdict = addStep(
     lane.repetition,
     {
       // The sign holds the outcome.
       key: failed ? -identity.targetKey : identity.targetKey,
-      novel: takeOutcome(lane, identity, event),
+      novel: takeOutcome(lane, identity, outcome),
       ok: !failed,
-      durationMs: durationOf(event, opened),
+      durationMs: outcome.durationMs ?? outcome.timeMs - call.timeMs,
       waits: identity.waits,
       display: identity.display,
       retryFingerprint,
-      eventId: event.id,
-      startSeq: opened?.seq ?? event.seq,
-      endSeq: event.seq,
+      eventId,
+      // Where the result came first, the call began before that.
+      startSeq: Math.min(call.seq, outcome.seq),
+      endSeq: Math.max(call.seq, outcome.seq),
     },
     options,
   );
-  const error = failed ? failureText(data) : "";
-  return { lane: place.key, identity, ok: !failed, error, retryFingerprint, ...verdict };
+  return {
+    lane: key,
+    identity,
+    ok: !failed,
+    error,
+    resultId: eventId,
+    retryFingerprint,
+    ...verdict,
+  };
 }
 
 function identityOfResult(event: ObserverEvent): CallIdentity | null {
@@ -203,19 +266,8 @@ export function failureText(data: EventData): string {
   return typeof data.output === "string" ? data.output : "";
 }
 
-function durationOf(event: ObserverEvent, opened: OpenCall | undefined): number {
-  const stated = event.data.duration_ms;
-  if (typeof stated === "number") return stated;
-  return opened === undefined ? 0 : event.timeMs - opened.timeMs;
-}
-
 // True when these arguments with this result are new to the lane. New arguments always are.
-function takeOutcome(lane: Lane, identity: CallIdentity, event: ObserverEvent): boolean {
-  const { data } = event;
-  const result = resultKey(
-    [isFailure(data), data.output, data.error],
-    [event.data.cwd, event.workspace],
-  );
+function takeOutcome(lane: Lane, identity: CallIdentity, { resultKey: result }: Outcome): boolean {
   const outcome = hash53(`${identity.argumentsKey} ${result}`);
   const seen = lane.outcomes.get(outcome) === true;
   if (!seen) lane.outcomes.set(outcome, true);

@@ -67,7 +67,7 @@ function isOverflow(error: ProviderError): boolean {
 }
 
 /** The overflow that the event reports, with the text that says so; null when it reports none. */
-function overflowOf(event: ObserverEvent): ProviderError | null {
+export function overflowOf(event: ObserverEvent): ProviderError | null {
   const { kind, data } = event;
   if (kind === "llm_call" && data.stop_reason === STOP_REASON) {
     return { errorType: STOP_REASON, status: data.status ?? null, message: errorText(data) };

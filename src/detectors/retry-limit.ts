@@ -35,7 +35,7 @@ export function createRetryLimitDetector(
     const lane = lanes.ensure(call.lane, () => createLruMap<string, Failures>(COMMANDS_MAX));
     const failures = lane.ensure(call.retryFingerprint, () => ({ count: 0, evidence: [] }));
     failures.count += 1;
-    failures.evidence.push(event.id);
+    failures.evidence.push(call.resultId);
     if (failures.evidence.length > EVIDENCE_PER_COMMAND_MAX) failures.evidence.shift();
     return failures.count < options.retryLimit ? [] : [report(call, event, failures)];
   }

@@ -3,7 +3,8 @@
 import type { Detector } from "../core/contracts.ts";
 import type { ObserverEvent } from "../core/event.ts";
 import { clip } from "../core/text.ts";
-import { ERROR_CHARS_MAX, findingAt } from "./finding.ts";
+import { overflowOf } from "./context-overflow.ts";
+import { ERROR_CHARS_MAX, errorText, findingAt } from "./finding.ts";
 import { createLruMap, type LruMap } from "./lru-map.ts";
 import { errorKey, type ProviderError, providerError } from "./provider-error.ts";
 
@@ -17,6 +18,11 @@ export interface RetryStormOptions {
   /** By the events' own time. */
   stormWindowMs: number;
   lanesMax: number;
+}
+
+interface ApiError extends ProviderError {
+  /** What a failed operation called; null for errors of a provider. */
+  endpoint: string | null;
 }
 
 interface Occurrence {
@@ -41,9 +47,10 @@ export function createRetryStormDetector(options: RetryStormOptions): Detector {
     type: "retry_storm",
     observe(event) {
       if (event.sessionId === undefined) return [];
-      const error = providerError(event);
-      if (error === null) return [];
-      const key = errorKey(error);
+      const error = apiError(event);
+      // One trouble, one interruption: a request that does not fit is reported as that.
+      if (error === null || overflowOf(event) !== null) return [];
+      const key = keyOf(error);
       const known = remember(event, key);
       if (known.length < options.stormErrorsMin) return [];
       const storm = fullestWindow(known, event.timeMs, options.stormWindowMs);
@@ -52,13 +59,32 @@ export function createRetryStormDetector(options: RetryStormOptions): Detector {
         findingAt(event, {
           type: "retry_storm",
           fingerprint: `storm:${key}`,
-          summary: `${storm.length} equal provider errors: ${nameOf(error)}`,
+          summary: `${storm.length} equal ${error.endpoint === null ? "provider" : "API"} errors: ${nameOf(error)}`,
           detail: detailOf({ event, error, count: storm.length }, options),
           evidence: storm.map((occurrence) => occurrence.eventId),
         }),
       ];
     },
   };
+}
+
+/** The error of a provider, or of the API that a failed operation called. */
+function apiError(event: ObserverEvent): ApiError | null {
+  const { kind, data } = event;
+  if (kind !== "operation") {
+    const error = providerError(event);
+    return error && { ...error, endpoint: null };
+  }
+  if (data.success !== false) return null;
+  const errorType = typeof data.error_type === "string" ? data.error_type : "";
+  const status = typeof data.status === "number" ? data.status : null;
+  return { errorType, status, message: errorText(data), endpoint: data.endpoint ?? "" };
+}
+
+// Operations are equal by endpoint and message: many endpoints share one error.
+function keyOf(error: ApiError): string {
+  if (error.endpoint === null) return errorKey(error);
+  return errorKey({ ...error, errorType: `operation ${error.endpoint}` });
 }
 
 // Events may come late or from a clock that jumped: take the window around this event's own time that holds most.
@@ -74,13 +100,14 @@ function fullestWindow(known: Occurrence[], timeMs: number, windowMs: number): O
   return best;
 }
 
-function nameOf(error: ProviderError): string {
-  const name = error.errorType || (error.status === null ? "" : `status ${error.status}`);
+function nameOf(error: ApiError): string {
+  const name =
+    error.endpoint || error.errorType || (error.status === null ? "" : `status ${error.status}`);
   return [name, clip(error.message, ERROR_CHARS_MAX)].filter((part) => part !== "").join(", ");
 }
 
 function detailOf(
-  { event, error, count }: { event: ObserverEvent; error: ProviderError; count: number },
+  { event, error, count }: { event: ObserverEvent; error: ApiError; count: number },
   options: RetryStormOptions,
 ): Record<string, unknown> {
   return {
@@ -89,6 +116,7 @@ function detailOf(
     window_ms: options.stormWindowMs,
     error_type: error.errorType || null,
     status: error.status,
+    endpoint: error.endpoint,
     message: clip(error.message, ERROR_CHARS_MAX),
     provider: event.data.provider ?? null,
     model: event.data.model ?? null,

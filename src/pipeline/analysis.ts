@@ -7,7 +7,7 @@ import type { Finding, Interruption } from "../core/interruption.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Change, createInterruptions, type InterruptionContext } from "./interruptions.ts";
-import { createSessionFacts } from "./session-facts.ts";
+import { createSessionFacts, type SessionLookup } from "./session-facts.ts";
 
 /** A detector that throws this often is switched off; the others and the agent go on. */
 const FAULTS_MAX = 10;
@@ -15,6 +15,8 @@ const FAULTS_MAX = 10;
 export interface AnalysisDeps {
   context: InterruptionContext;
   createDetectors: () => Detector[];
+  /** What is stored of a session whose first events were not shown. */
+  sessionOf: SessionLookup;
   log: Log;
   metrics: Metrics;
 }
@@ -26,11 +28,12 @@ export interface Analysis {
   rebuild(past: Iterable<ObserverEvent>, open: Iterable<Interruption>): void;
 }
 
-export function createAnalysis({ context, createDetectors, log, metrics }: AnalysisDeps): Analysis {
+export function createAnalysis(deps: AnalysisDeps): Analysis {
+  const { context, createDetectors, sessionOf, log, metrics } = deps;
   let detectors = createDetectors();
   const faults = new Map<string, number>();
   const interruptions = createInterruptions(context);
-  let sessions = createSessionFacts();
+  let sessions = createSessionFacts(sessionOf);
 
   const fault = (detector: Detector, thrown: unknown): void => {
     const count = (faults.get(detector.type) ?? 0) + 1;
@@ -61,7 +64,7 @@ export function createAnalysis({ context, createDetectors, log, metrics }: Analy
     resolve: (id) => interruptions.resolve(id),
     rebuild(past, open) {
       detectors = createDetectors();
-      sessions = createSessionFacts();
+      sessions = createSessionFacts(sessionOf);
       interruptions.load(open);
       for (const event of past) findings(event);
     },

@@ -120,15 +120,17 @@ export function createInterruptions(context: InterruptionContext) {
 }
 
 function interruptionOf(finding: Finding, context: InterruptionContext): Interruption {
+  const host = finding.host ?? context.host;
   return {
     id: context.newId(),
     type: finding.type,
     severity: INTERRUPTION_SEVERITY[finding.type],
-    host: finding.host ?? context.host,
+    host,
     fingerprint: finding.fingerprint,
     sessionId: finding.sessionId ?? null,
     agent: finding.agent ?? null,
-    workspace: context.workspaceOf(finding.cwd),
+    // A directory of another machine says nothing about those here, not even that the first one is meant.
+    workspace: host === context.host ? context.workspaceOf(finding.cwd) : null,
     pid: finding.pid ?? null,
     timeMs: finding.timeMs,
     detectedMs: context.now(),

@@ -59,6 +59,7 @@ export function createPipeline(options: PipelineOptions, deps: PipelineDeps): Pi
       workspaceOf: options.workspaceOf,
     },
     createDetectors: deps.createDetectors,
+    sessionOf: (id) => store.sessions.get(id),
     log,
     metrics,
   });

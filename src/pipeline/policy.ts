@@ -47,7 +47,7 @@ function checkpointVerdict(
     verdict: "suppressed",
     reason,
   });
-  if (workspace === null) return suppressed("no workspace is configured");
+  if (workspace === null) return suppressed("no workspace of this machine is concerned");
   const last = history.lastCheckpointMs.get(workspace);
   const agoMs = last === undefined ? Infinity : history.nowMs - last;
   if (agoMs < settings.debounceMs) {

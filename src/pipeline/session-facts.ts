@@ -2,6 +2,7 @@
 
 import type { ObserverEvent } from "../core/event.ts";
 import type { Finding } from "../core/interruption.ts";
+import type { Session } from "../core/session.ts";
 
 /** Sessions remembered, some 200 bytes each; the one that was quiet for longest is forgotten first. */
 const SESSIONS_MAX = 10_000;
@@ -10,8 +11,14 @@ const OF_ANY_PROCESS = new Set(["process_start", "process_exit", "oom_kill", "er
 
 type Facts = Pick<Finding, "agent" | "pid" | "cwd">;
 
-/** Facts of sessions as their events claim them, the newest of each. */
-export function createSessionFacts() {
+/** The session as it is stored; null when it is not. */
+export type SessionLookup = (id: string) => Session | null;
+
+/**
+ * Facts of sessions as their events claim them, the newest of each. What the events seen so far do not say is
+ * looked up: after a restart only the recent ones are seen again, and a session names itself at its start.
+ */
+export function createSessionFacts(lookup: SessionLookup) {
   const known = new Map<string, Facts>();
   return {
     note(event: ObserverEvent): void {
@@ -31,10 +38,24 @@ export function createSessionFacts() {
     },
     /** The finding with what it does not say itself. */
     complete(finding: Finding, { host }: ObserverEvent): Finding {
-      const facts =
-        finding.sessionId === undefined ? undefined : known.get(keyOf(host, finding.sessionId));
-      return { ...facts, ...finding };
+      const id = finding.sessionId;
+      if (id === undefined) return finding;
+      const facts = { ...known.get(keyOf(host, id)), ...finding };
+      const isFull =
+        facts.agent !== undefined && facts.pid !== undefined && facts.cwd !== undefined;
+      return isFull ? facts : { ...storedFacts(lookup(id), host), ...facts };
     },
+  };
+}
+
+function storedFacts(session: Session | null, host: string): Facts {
+  if (session?.host !== host) return {};
+  const { agent, pid, workspace } = session;
+  return {
+    ...(agent !== null && { agent }),
+    ...(pid !== null && { pid }),
+    // May be the session's own claim; like every `cwd` it is only compared.
+    ...(workspace !== null && { cwd: workspace }),
   };
 }
 

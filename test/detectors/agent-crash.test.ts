@@ -93,6 +93,38 @@ const scenarios: { name: string; events: ObserverEvent[]; found: number }[] = [
     events: [{ ...prompt, pid: 7 }, ...exit({ exit_code: 1 }, { pid: 8 })],
     found: 0,
   },
+  ...[{ signal: "SIGKILL" }, { exit_code: 139 }, { signal: "SIGTERM", core_dumped: true }].map(
+    (data) => ({
+      name: `${JSON.stringify(data)} of another process than the agent's`,
+      events: [{ ...prompt, pid: 7 }, ...exit(data, { pid: 8 })],
+      found: 0,
+    }),
+  ),
+  {
+    name: "a crash signal of a process that is said to be a child",
+    events: [prompt, ...exit({ signal: "SIGSEGV", child: true })],
+    found: 0,
+  },
+  {
+    name: "exit code 1 of the agent after a child's exit",
+    events: [prompt, ...exit({ exit_code: 1, child: true }), ...exit({ exit_code: 1 })],
+    found: 1,
+  },
+  {
+    name: "a crash signal of the agent's process",
+    events: [{ ...prompt, pid: 7 }, ...exit({ signal: "SIGSEGV" })],
+    found: 1,
+  },
+  {
+    name: "a crash signal where only process events named a pid",
+    events: [prompt, event("process_start", {}, { pid: 8 }), ...exit({ signal: "SIGSEGV" })],
+    found: 1,
+  },
+  {
+    name: "a crash of the agent told after the session went on under another pid",
+    events: [{ ...prompt, pid: 7 }, { ...prompt, pid: 9 }, ...exit({ signal: "SIGKILL" })],
+    found: 1,
+  },
   {
     name: "an exit that knows only the pid of a session in a turn",
     events: [{ ...prompt, pid: 7 }, ...exit({ exit_code: 1 }).map(withoutSession)],
@@ -139,17 +171,17 @@ const scenarios: { name: string; events: ObserverEvent[]; found: number }[] = [
     found: 2,
   },
   {
-    name: "a kill explained by OOM in the session",
+    name: "a kill explained by OOM in the session, of which nothing else tells",
     events: [event("oom_kill", {}), ...exit({ signal: "SIGKILL" })],
-    found: 0,
+    found: 1,
   },
   {
-    name: "a kill explained by OOM of the pid",
+    name: "a kill explained by OOM of the pid, of which nothing else tells",
     events: [
       event("oom_kill", { victim_pid: 7 }, { source: "kernel" }),
       ...exit({ exit_code: 137 }),
     ].map(withoutSession),
-    found: 0,
+    found: 1,
   },
   {
     name: "a fault after an OOM kill of another process",

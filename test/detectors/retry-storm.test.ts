@@ -21,6 +21,10 @@ const llm = (data: EventData, minute = 0): ObserverEvent[] => [
 const overloaded = (minute: number): ObserverEvent[] =>
   llm({ status: 529, error: "Overloaded", error_type: "overloaded_error" }, minute);
 
+const failed = (endpoint: string, error: string): ObserverEvent[] => [
+  event("operation", { endpoint, success: false, error }),
+];
+
 const scenarios: { name: string; events: ObserverEvent[]; troubles: string[] }[] = [
   { name: "four errors", events: times(4, overloaded), troubles: [] },
   { name: "five errors in five minutes", events: times(5, overloaded), troubles: ["retry_storm"] },
@@ -86,6 +90,41 @@ const scenarios: { name: string; events: ObserverEvent[]; troubles: string[] }[]
       event("prompt", { prompt: "why do I get 429 rate_limit_error?" }),
     ]),
     troubles: [],
+  },
+  {
+    name: "six requests that do not fit the context window",
+    events: times(6, () => llm({ status: 400, error: "prompt is too long" })),
+    troubles: ["context_overflow"],
+  },
+  {
+    name: "failed operations of one endpoint with other request ids",
+    events: times(5, (i) => failed("/fill", `no answer (req_01${i}XYZabc)`)),
+    troubles: ["retry_storm"],
+  },
+  {
+    name: "failed operations of different endpoints",
+    events: times(9, (i) => failed(`/${"abcdefghi"[i] ?? ""}`, "no answer")),
+    troubles: [],
+  },
+  {
+    name: "failed operations with different errors",
+    events: times(9, (i) => failed("/fill", `no ${"abcdefghi"[i] ?? ""}`)),
+    troubles: [],
+  },
+  {
+    name: "failed operations without a session",
+    events: times(9, () => failed("/fill", "no answer")).map(withoutSession),
+    troubles: [],
+  },
+  {
+    name: "successful operations",
+    events: times(9, () => [event("operation", { endpoint: "/fill", success: true })]),
+    troubles: [],
+  },
+  {
+    name: "failed operations that do not fit the context window",
+    events: times(6, () => failed("/fill", "prompt is too long")),
+    troubles: ["context_overflow"],
   },
   {
     name: "a clock that jumped ahead once",

@@ -70,6 +70,16 @@ test("apply keeps sessions, types and fingerprints apart", () => {
   });
 });
 
+test("apply names a workspace only for trouble on its own host", () => {
+  const interruptions = create();
+  const workspaces = [{}, { host: "here" }, { host: "elsewhere" }].map(
+    (fields) =>
+      interruptions.apply(finding({ ...fields, cwd: "/w", fingerprint: JSON.stringify(fields) }))[0]
+        ?.interruption.workspace,
+  );
+  expect(workspaces).toEqual(["/w", "/w", null]);
+});
+
 test("apply opens a new row after the quiet time and after resolution", () => {
   const interruptions = create();
   interruptions.apply(finding({ timeMs: 100 }));

@@ -45,11 +45,11 @@ interface Rig {
 
 function rig(
   directory: string,
-  options: { checkpoint?: Reaction["perform"]; eventsMax?: number } = {},
+  options: { checkpoint?: Reaction["perform"]; eventsMax?: number; startMs?: number } = {},
 ): Rig {
   const store = createStore({ directory, durability: "normal", host: "here" });
   const metrics = createMetrics();
-  const clock = createFakeClock();
+  const clock = createFakeClock(options.startMs);
   const log = createFakeLog();
   const orders: ReactionOrder[] = [];
   const done = { status: "done", reason: "ok", detail: {} } as const;
@@ -72,7 +72,7 @@ function rig(
         dryRun: false,
       },
       quietMs: 1_800_000,
-      workspaceOf: () => "/w",
+      workspaceOf: (cwd) => cwd ?? "/w",
     },
     {
       store,
@@ -270,6 +270,19 @@ test("a restart goes on counting the open interruption and closes unfinished rea
     await second.pipeline.offer([boom()]);
     const after = await second.store.interruptions.list({ limit: 9, filters: {} });
     expect(after.items.map(({ count }) => count)).toEqual([2]);
+    await first.pipeline.stop(0);
+  }));
+
+test("a restart still knows a session that named its directory long ago", () =>
+  withTempDirectory(async (directory) => {
+    const startMs = createFakeClock().now();
+    const first = rig(directory, { startMs: startMs - 86_400_000 });
+    const start = { kind: "session_start", sessionId: "s", agent: "a" } as const;
+    await first.pipeline.offer([draft({ ...start, data: { cwd: "/far" } })]);
+    const second = rig(directory, { startMs });
+    await second.pipeline.offer([boom()]);
+    const { items } = await second.store.interruptions.list({ limit: 9, filters: {} });
+    expect(items).toMatchObject([{ agent: "a", workspace: "/far" }]);
     await first.pipeline.stop(0);
   }));
 

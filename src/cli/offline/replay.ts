@@ -27,6 +27,7 @@ export async function replay(path: string, io: CliIo): Promise<ReplayReport> {
       now: () => clock.now(),
       workspaceOf: () => null,
     },
+    sessionOf: () => null,
     createDetectors: () => createDetectors(detectorOptions(settings)),
     log: createLog({ level: "error", json: false, now: () => clock.now(), write: io.stderr }),
     metrics: createMetrics(),

@@ -39,7 +39,8 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
   session.agent = event.agent ?? session.agent;
   // What the agent itself says; shown, and never used as a path by observer.
   session.workspace = event.workspace ?? session.workspace ?? textOrNull(data.cwd);
-  session.pid = event.pid ?? session.pid;
+  // The exit of a child is told under its session too; it does not make the child the agent.
+  session.pid = isOfProcess(kind) ? (session.pid ?? event.pid ?? null) : (event.pid ?? session.pid);
   if (kind === "tool_call") session.toolCalls += 1;
   if (kind === "tool_result" && isFailed(data)) session.errors += 1;
   if (kind === "error") session.errors += 1;
@@ -53,6 +54,10 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
     session.endedMs = event.timeMs;
     session.endReason = typeof data.reason === "string" ? data.reason : null;
   }
+}
+
+function isOfProcess(kind: ObserverEvent["kind"]): boolean {
+  return kind === "process_start" || kind === "process_exit" || kind === "oom_kill";
 }
 
 function textOrNull(value: unknown): string | null {

@@ -72,6 +72,18 @@ test("store keeps events, sessions and sums that were never settled", () =>
     expect(third.ring.stats().all_time.total).toBe(1);
   }));
 
+test("a session keeps its agent's pid when a child of it exits", () =>
+  withTempDirectory((directory) => {
+    const store = open(directory);
+    commit(store, [
+      storedEvent(1, { sessionId: "s", kind: "session_start", pid: 100 }),
+      storedEvent(2, { sessionId: "s", kind: "process_exit", pid: 200, data: { exit_code: 1 } }),
+      storedEvent(3, { sessionId: "t", kind: "process_exit", pid: 300 }),
+    ]);
+    expect(store.sessions.get("s")?.pid).toBe(100);
+    expect(store.sessions.get("t")?.pid).toBe(300);
+  }));
+
 test("store recognises a used id by its body, also after a restart without settling", () =>
   withTempDirectory((directory) => {
     const store = open(directory);

@@ -24,7 +24,9 @@ get_bun() {
   rm -rf "$staging"
   mkdir -p "$staging"
   printf '{"private":true}\n' > "$staging/package.json"
-  npm install --prefix "$staging" --no-audit --no-fund --ignore-scripts --loglevel=error "bun@$BUN_VERSION" >&2
+  npm install --prefix "$staging" --cache "$staging/cache" --no-audit --no-fund --no-update-notifier --ignore-scripts \
+    --loglevel=error "bun@$BUN_VERSION" >&2
+  rm -rf "$staging/cache"
   # Renamed when complete: a run that is cut short leaves nothing that looks like bun.
   rm -rf "$TOOLS"
   mv "$staging" "$TOOLS"
@@ -39,5 +41,9 @@ ln -sf "$BUN" "$TOOLS/bin/bun"
 ln -sf "$BUN" "$TOOLS/bin/bunx"
 PATH="$TOOLS/bin:$PATH"
 export PATH
+
+# Caches stay in this folder too; npm's and bun's own are in the home directory.
+BUN_INSTALL_CACHE_DIR="$PWD/.tools/cache"
+export BUN_INSTALL_CACHE_DIR
 
 bun install --frozen-lockfile --silent

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { systemClock } from "../core/clock.ts";
-import { ObserverError } from "../core/errors.ts";
+import { messageOf, ObserverError } from "../core/errors.ts";
 import { applyPlan } from "./apply.ts";
 import { insidePath } from "./byte-path.ts";
 import { backendNamed, createBackends } from "./catalog.ts";
@@ -35,7 +35,7 @@ export function exportTo(
       now: () => systemClock.now(),
     });
     const { tree } = backendNamed(backends, checkpoint.backend).open(checkpoint);
-    mkdirSync(target, { recursive: true, mode: 0o700 });
+    makeTarget(target);
     const real = realpathSync(target);
     const live = createLiveTree({ path: real, rules: EVERYTHING });
     try {
@@ -57,4 +57,15 @@ export function exportTo(
       tree.close();
     }
   });
+}
+
+function makeTarget(target: string): void {
+  try {
+    mkdirSync(target, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    // The caller's choice of a place, not a fault of observer.
+    throw new ObserverError("refused_path", `Cannot export to ${target}: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
 }

@@ -86,7 +86,7 @@ export function describeCheckpoint(call: Pick<Call, "io">, row: Json): string {
     [
       ["workspace", line(row, "workspace")],
       ["taken", created ? `${created} (${ago(created, clock.now())})` : ""],
-      ["kind", [line(row, "kind"), line(row, "reason")].filter(Boolean).join(", ")],
+      ["kind", [...new Set([line(row, "kind"), line(row, "reason")])].filter(Boolean).join(", ")],
       ["label", line(row, "label")],
       ["holds", files === null ? "" : `${count(files, "file")}, ${size(bytes)}`],
       ["verified", row["verified"] ? "yes, read back" : "no"],
@@ -99,7 +99,9 @@ export function describeCheckpoint(call: Pick<Call, "io">, row: Json): string {
       ["error", line(row, "error")],
       [
         "left out",
-        listed.length > skipped.length ? `${listed.length - skipped.length} by rule` : "",
+        listed.length > skipped.length
+          ? `${listed.length - skipped.length} by rule (--json names them)`
+          : "",
       ],
     ],
     { width, paint, indent: "  " },

@@ -20,6 +20,8 @@ export interface CliIo {
   columns: number;
   env: Record<string, string | undefined>;
   cwd: string;
+  /** Makes the root this process's working directory; `cwd` stays what it was, for relative paths. */
+  leaveDirectory(): void;
   uid: number;
   clock: Clock;
 }
@@ -63,6 +65,7 @@ export function createIo(env: CliIo["env"], clock: Clock): CliIo & { flush(): Pr
     columns: columnsOf(env),
     env,
     cwd: process.cwd(),
+    leaveDirectory: () => process.chdir("/"),
     uid: process.getuid?.() ?? 0,
     clock,
     flush: () => new Promise((done) => process.stdout.write("", () => done())),

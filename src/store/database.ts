@@ -3,7 +3,7 @@
 import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { ObserverError } from "../core/errors.ts";
+import { messageOf, ObserverError } from "../core/errors.ts";
 import { migrate } from "./migrations.ts";
 
 export interface DatabaseOptions {
@@ -56,12 +56,20 @@ function makePrivate(path: string): void {
 /**
  * Holds the data directory for this process until it ends, however it ends: the lock is SQLite's own file
  * lock, which the kernel drops with the process.
- * @throws ObserverError `occupied` when another observer holds it.
+ * @throws ObserverError `occupied` when another observer holds it, `failed` when it cannot be written.
  */
 export function lockDirectory(directory: string): () => void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, "observer.lock");
-  makePrivate(path);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makePrivate(path);
+  } catch (cause) {
+    throw new ObserverError(
+      "failed",
+      `Cannot use data directory "${directory}": ${messageOf(cause)}; choose one with --data`,
+      { cause },
+    );
+  }
   const lock = new Database(path, { create: true });
   try {
     lock.run("PRAGMA busy_timeout = 0");

@@ -43,6 +43,7 @@ export async function run(argv: string[], options: RunOptions = {}): Promise<Ran
     columns: options.columns ?? 80,
     env: options.env ?? {},
     cwd: options.cwd ?? "/",
+    leaveDirectory: () => undefined,
     // Not root, so that no test meets the daemon of this machine.
     uid: options.uid ?? 12_345,
     clock: { now: () => nowMs, monotonic: () => nowMs },

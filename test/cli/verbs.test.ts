@@ -196,6 +196,9 @@ describe("checkpoint", () => {
     expect(out).not.toContain("node_modules");
     expect(JSON.parse((await ask("checkpoint show latest --json")).out).id).toBe("c7m2x9k4v1q8z");
     expect((await askEmpty("checkpoint show latest")).status).toBe(1);
+    server.seen.length = 0;
+    await ask("checkpoint show latest", { cwd: "/srv/app" });
+    expect(server.seen[0]?.query).toMatchObject({ workspace: "/srv/app" });
   });
 
   test("diff takes a second id or a path", async () => {

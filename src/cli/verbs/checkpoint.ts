@@ -5,7 +5,7 @@ import { CHECKPOINT_KINDS, CHECKPOINT_STATUSES } from "../../core/checkpoint.ts"
 import { ID_PATTERN } from "../../core/ids.ts";
 import { printable } from "../../core/text.ts";
 import { changesOf, changeTable, describeCheckpoint } from "../checkpoint-text.ts";
-import { ApiError, type Client } from "../client.ts";
+import { ApiError } from "../client.ts";
 import { CLIENT_FLAGS, JSON_FLAG } from "../flags.ts";
 import { checkpointId, checkpointPath, ID_ARGUMENT } from "../ids.ts";
 import { createListVerb, filters } from "../list-verb.ts";
@@ -78,7 +78,8 @@ const list: Verb = {
         { title: "KIND", value: (row) => text(row, "kind"), optional: 1 },
         {
           title: "STATUS",
-          value: (row) => `${text(row, "status")}${row["verified"] ? " ✓" : ""}`,
+          value: (row) =>
+            `${text(row, "status")}${row["verified"] && row["status"] !== "deleted" ? " ✓" : ""}`,
           colour: (row) => statusColour(row["status"]),
         },
         { title: "FILES", right: true, value: (row) => text(row, "files"), optional: 3 },
@@ -101,7 +102,7 @@ const show: Verb = {
   flags: FLAGS,
   examples: ["observer checkpoint show latest"],
   async run(call) {
-    const id = await checkpointId(call.client(), call.args[0] ?? "");
+    const id = await checkpointId(call, call.args[0] ?? "");
     const row = await call.client().get(checkpointPath(id));
     if (call.flags.on("json")) return printJson(call, row);
     call.io.stdout(describeCheckpoint(call, row));
@@ -113,23 +114,22 @@ const show: Verb = {
 async function diffTarget(call: Call): Promise<{ to?: string; path?: string }> {
   const [, first, second] = call.args;
   if (first === undefined) return {};
-  const client = call.client();
   if (second !== undefined) {
     if (!ID_PATTERN.test(first)) {
       throw new UsageError([
         { field: "ID2", value: first, rule: ID_ARGUMENT.check?.(first) ?? "" },
       ]);
     }
-    return { to: await checkpointId(client, first), path: second };
+    return { to: await checkpointId(call, first), path: second };
   }
-  const id = ID_PATTERN.test(first) ? await knownId(client, first) : null;
+  const id = ID_PATTERN.test(first) ? await knownId(call, first) : null;
   return id === null ? { path: first } : { to: id };
 }
 
-async function knownId(client: Client, word: string): Promise<string | null> {
+async function knownId(call: Call, word: string): Promise<string | null> {
   try {
-    const id = await checkpointId(client, word);
-    await client.get(checkpointPath(id));
+    const id = await checkpointId(call, word);
+    await call.client().get(checkpointPath(id));
     return id;
   } catch (thrown) {
     if (thrown instanceof ApiError && thrown.status === 404) return null;
@@ -146,7 +146,7 @@ const diff: Verb = {
   flags: FLAGS,
   examples: ["observer checkpoint diff latest", "observer checkpoint diff k3v9 m7qa src/app.ts"],
   async run(call) {
-    const id = await checkpointId(call.client(), call.args[0] ?? "");
+    const id = await checkpointId(call, call.args[0] ?? "");
     const target = await diffTarget(call);
     const body = await call
       .client()
@@ -167,7 +167,7 @@ const pin: Verb = {
   flags: [{ name: "off", help: "Let it be pruned again." }, ...FLAGS],
   examples: ["observer checkpoint pin k3v9", "observer checkpoint pin k3v9 --off"],
   async run(call) {
-    const id = await checkpointId(call.client(), call.args[0] ?? "");
+    const id = await checkpointId(call, call.args[0] ?? "");
     const body = { pinned: !call.flags.on("off") };
     return printCheckpoint(call, await call.client().post(checkpointPath(id, "/pin"), { body }));
   },
@@ -225,7 +225,7 @@ const verify: Verb = {
 async function idsToVerify(call: Call): Promise<string[]> {
   const [id] = call.args;
   const client = call.client();
-  if (id !== undefined) return [await checkpointId(client, id)];
+  if (id !== undefined) return [await checkpointId(call, id)];
   const ids: string[] = [];
   let cursor: string | null = null;
   do {

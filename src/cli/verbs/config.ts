@@ -35,9 +35,10 @@ export const configVerbs: readonly Verb[] = [
   {
     name: "config init",
     group: "Set up",
-    summary: "print a commented configuration file",
+    summary: "write a commented configuration file",
+    about: "Writes observer.toml in this directory, or FILE. Never overwrites one.",
     flags: [CONFIG_FLAG],
-    examples: ["observer config init > observer.toml"],
+    examples: ["observer config init", "observer config init --config ~/observer.toml"],
     run: (call) => call.local.configInit(request(call), call.io),
   },
 ];

@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { printable } from "../../core/text.ts";
 import { changesOf, changeTable } from "../checkpoint-text.ts";
-import type { Json } from "../client.ts";
+import { ApiError, type Json } from "../client.ts";
 import { dataDirectory } from "../find-daemon.ts";
 import { CLIENT_FLAGS, JSON_FLAG } from "../flags.ts";
 import { checkpointId, checkpointPath, ID_ARGUMENT } from "../ids.ts";
@@ -11,6 +11,9 @@ import { printJson } from "../output.ts";
 import { ago, count, duration, line, number, size, text } from "../show.ts";
 import type { UsageProblem } from "../usage.ts";
 import type { Call, Given, Verb } from "../verb.ts";
+
+const OCCUPIED_HINT =
+  "a shell counts too: leave the directory or end what works in it; or --freeze stops it meanwhile, --force goes on\n";
 
 function usageProblems(call: Given): UsageProblem[] {
   const { flags } = call;
@@ -114,7 +117,7 @@ export const restoreVerb: Verb = {
   async run(call) {
     const client = call.client();
     const { flags } = call;
-    const id = await checkpointId(client, call.args[0] ?? "");
+    const id = await checkpointId(call, call.args[0] ?? "");
     const checkpoint = await client.get(checkpointPath(id));
     const directory = flags.text("to");
     if (directory !== undefined) return await exportTo(call, checkpoint, directory);
@@ -127,6 +130,8 @@ export const restoreVerb: Verb = {
       ...(flags.on("freeze") ? { freeze: true } : {}),
       ...(flags.on("force") ? { force: true } : {}),
     };
+    // Standing in the workspace, this very process would be one that works in it.
+    call.io.leaveDirectory();
     const plan = await client.post(path, { body: { ...body, dry_run: true }, patient: true });
     const changes = changesOf(plan).length;
     if (!flags.on("json")) printPlan(call, checkpoint, plan);
@@ -136,7 +141,11 @@ export const restoreVerb: Verb = {
       return 1;
     }
     if (call.io.isTty) call.io.stderr("restoring …\n");
-    const result = await client.post(path, { body, patient: true });
+    const result = await client.post(path, { body, patient: true }).catch((thrown: unknown) => {
+      if (thrown instanceof ApiError && thrown.body["code"] === "occupied")
+        call.io.stderr(OCCUPIED_HINT);
+      throw thrown;
+    });
     printWarnings(call, result);
     if (flags.on("json")) return answer(call, checkpoint, result);
     printDone(call, result);

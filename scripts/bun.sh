@@ -25,7 +25,11 @@ get_bun() {
   mkdir -p "$staging"
   printf '{"private":true}\n' > "$staging/package.json"
   npm install --prefix "$staging" --cache "$staging/cache" --no-audit --no-fund --no-update-notifier --ignore-scripts \
-    --loglevel=error "bun@$BUN_VERSION" >&2
+    --loglevel=error "bun@$BUN_VERSION" >&2 || {
+    echo "npm could not get bun $BUN_VERSION; what it said stands above" >&2
+    rm -rf "$staging"
+    return 1
+  }
   rm -rf "$staging/cache"
   # Renamed when complete: a run that is cut short leaves nothing that looks like bun.
   rm -rf "$TOOLS"

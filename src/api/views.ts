@@ -13,11 +13,6 @@ function isoOrNull(ms: number | null): string | null {
   return ms === null ? null : isoTime(ms);
 }
 
-/** Milliseconds to the microsecond: the clock has more digits than meaning. */
-function rounded(ms: number | null): number | null {
-  return ms === null ? null : Math.round(ms * 1_000) / 1_000;
-}
-
 /** The envelope wins over what the sender put into fields of the same name. */
 export function eventView(event: ObserverEvent): View {
   const envelope = {
@@ -88,7 +83,7 @@ export function reactionView(reaction: ReactionRecord): View {
     workspace: reaction.workspace,
     session_id: reaction.sessionId,
     started_at: isoTime(reaction.startedMs),
-    duration_ms: rounded(reaction.durationMs),
+    duration_ms: reaction.durationMs,
     detail: reaction.detail,
   };
 }
@@ -106,7 +101,7 @@ export function checkpointView(checkpoint: Checkpoint): View {
     session_id: checkpoint.sessionId,
     agent: checkpoint.agent,
     created_at: isoTime(checkpoint.createdMs),
-    duration_ms: rounded(checkpoint.durationMs),
+    duration_ms: checkpoint.durationMs,
     files: checkpoint.files,
     bytes: checkpoint.bytes,
     verified: checkpoint.verified,

@@ -19,7 +19,7 @@ import {
 } from "./operations.ts";
 import { planRestore, type Plan } from "./plan.ts";
 import type { HelperContext, Operations, Planned, Restored, RestoreJob } from "./protocol.ts";
-import type { Entry, TreeReader } from "./tree.ts";
+import type { Directory, Entry, TreeReader } from "./tree.ts";
 
 interface Opened {
   backends: Backend[];
@@ -31,7 +31,10 @@ interface Opened {
 export function plan(context: HelperContext, job: RestoreJob): Planned {
   const missing = !expectWorkspace(job.checkpoint, job.force);
   const { live, saved, plan } = openPlan(context, job);
-  if (job.path !== "" && plan.steps.length === 0) expectCovered(saved.tree, job.path);
+  if (job.path !== "" && plan.steps.length === 0) {
+    expectCovered(saved.tree, job.path);
+    expectKnown(job, [saved.tree, live.tree]);
+  }
   return {
     changes: changesOf(plan.steps, { before: live.tree, after: saved.tree }),
     untouched: plan.untouched.length,
@@ -120,6 +123,26 @@ function createEmptyTree(self: Entry): TreeReader {
     uncovered: () => undefined,
     close: () => undefined,
   };
+}
+
+/** A path that was never there is a slip of the hand, not a restore of nothing. */
+function expectKnown({ path, checkpoint }: RestoreJob, trees: TreeReader[]): void {
+  if (trees.some((tree) => holds(tree.root(), path.split("/")))) return;
+  throw new ObserverError(
+    "not_found",
+    `Cannot restore ${shown(path).path}: neither checkpoint ${checkpoint.id} nor the workspace has it`,
+  );
+}
+
+function holds(directory: Directory, [name, ...rest]: string[]): boolean {
+  try {
+    const entry = directory.entries.find((it) => it.name === name);
+    if (!entry || rest.length === 0) return entry !== undefined;
+    const inner = entry.type === "directory" ? directory.enter(entry) : undefined;
+    return inner !== undefined && holds(inner, rest);
+  } finally {
+    directory.close();
+  }
 }
 
 function expectCovered(tree: TreeReader, path: BytePath): void {

@@ -60,3 +60,8 @@ export function formatDuration(ms: number): string {
   if (minutes < 60) return `${minutes} min`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** Milliseconds to the microsecond: the clock has more digits than meaning. */
+export function wholeMicroseconds(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
+}

@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { newId } from "../core/ids.ts";
 import type { Reaction, ReactionOrder, ReactionOutcome, ReactionRecord } from "../core/reaction.ts";
+import { wholeMicroseconds } from "../core/units.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { toRecord } from "./judge.ts";
@@ -39,7 +40,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     record.status = outcome.status;
     record.reason = outcome.reason;
     record.detail = { ...outcome.detail, attempt: attempt + 1 };
-    record.durationMs = clock.monotonic() - started;
+    record.durationMs = wholeMicroseconds(clock.monotonic() - started);
     metrics.add("observer_reactions_total", 1, { kind: order.kind, status: outcome.status });
     try {
       deps.rows.update(record);

@@ -85,7 +85,7 @@ export function normaliseText(text: string): string {
 export function resultKey(result: unknown, roots: readonly (string | undefined)[]): number {
   let text = typeof result === "string" ? result : canonical(result, "readable");
   for (const root of roots) {
-    if (root !== undefined && root.length >= ROOT_LENGTH_MIN && text.includes(root)) {
+    if (typeof root === "string" && root.length >= ROOT_LENGTH_MIN && text.includes(root)) {
       text = text.replaceAll(root, "<root>");
     }
   }

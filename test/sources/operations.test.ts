@@ -61,7 +61,7 @@ describe("parseOperation", () => {
     [{ error: 42 }, "42"],
     [{ error: "e", output_summary: "o" }, "o"],
     [{}, "failed"],
-  ])("sums a failure %p up as %s", (body, summary) => {
+  ])("sums a failure %j up as %s", (body, summary) => {
     expect(parseOperation(body, now).data.output_summary).toBe(summary);
   });
 
@@ -119,7 +119,7 @@ describe("parseOperation", () => {
       { rescue_attempted: "yes" },
       'operation field "rescue_attempted": got "yes", must be true or false',
     ],
-  ])("refuses %p and names field, value and rule", (body, message) => {
+  ])("refuses %j and names field, value and rule", (body, message) => {
     expect(() => parseOperation(body, now)).toThrow(message);
   });
 

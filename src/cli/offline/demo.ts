@@ -1,12 +1,11 @@
 // `observer demo`: a recorded incident, played through the real machine in a throw-away directory, and narrated.
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../config/load.ts";
 import { ObserverError } from "../../core/errors.ts";
 import { startObserver, type RunningObserver } from "../../observer.ts";
-import { readFileSync } from "node:fs";
 import { createClient, type Client, type Json } from "../client.ts";
 import type { CliIo } from "../io.ts";
 import { applyEdit, createDemoWorkspace, damage } from "./demo-workspace.ts";
@@ -46,6 +45,7 @@ export async function demo({ keep }: { keep: boolean }, io: CliIo): Promise<numb
       say(io, `\nThe page stays at ${await signInUrl(client, observer)}`);
       say(io, `Everything is in ${directory}. Ctrl-C ends it.`);
       await stopSignal();
+      say(io, `\nKept in ${directory}; remove it when you have seen enough.`);
     } else {
       say(io, `\nThe page was at ${observer.url}; \`observer demo --keep\` leaves it open.`);
     }

@@ -115,7 +115,7 @@ describe("parseClaudeCodeHook", () => {
     [{ is_error: true, error: "boom" }, "boom"],
     [{ isError: true }, "failed"],
     [{ interrupted: true, stdout: "half" }, "interrupted"],
-  ])("sees the failure inside the response %p", (response, error) => {
+  ])("sees the failure inside the response %j", (response, error) => {
     const draft = one({ hook_event_name: "PostToolUse", tool_response: response });
     expect(draft?.data).toMatchObject({ ok: false, error, output: response });
   });

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
@@ -16,7 +16,7 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((one) => one.stop(0)));
   rmSync(socketPath, { force: true });
 });
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Real sockets, the real peer lookup, a fake observer behind them. */
 async function start(fake: Fake, options: Partial<ListenOptions> = {}): Promise<Listening> {

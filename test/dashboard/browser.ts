@@ -50,6 +50,8 @@ interface Reply {
 export async function launchBrowser(executable: string): Promise<Browser> {
   const profile = mkdtempSync(join(tmpdir(), "observer-chromium-"));
   const child = Bun.spawn([executable, ...FLAGS, `--user-data-dir=${profile}`, "about:blank"], {
+    // What it keeps beside the profile (sockets, crash reports, dconf) goes with the profile, too.
+    env: { PATH: process.env["PATH"], HOME: profile, TMPDIR: profile },
     stdout: "ignore",
     stderr: "ignore",
   });

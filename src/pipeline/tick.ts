@@ -20,6 +20,8 @@ const BATCH_MAX = 2_048;
 const GATHER_MAX = 256;
 /** How far back detectors are shown the past when they are rebuilt: the widest window of any of them. */
 const REBUILD_MS = 3_600_000;
+/** At most so many of them, some 200 ms: a flood before the restart must not hold the start up. */
+const REBUILD_EVENTS_MAX = 50_000;
 
 export interface TickDeps {
   inbox: Inbox;
@@ -95,7 +97,7 @@ export function createTick(deps: TickDeps): Tick {
 
   const rebuild = (): void => {
     const nowMs = deps.clock.now();
-    const past = store.recentEvents(nowMs - REBUILD_MS);
+    const past = store.recentEvents(nowMs - REBUILD_MS, REBUILD_EVENTS_MAX);
     deps.analysis.rebuild(past, store.openInterruptions(nowMs - deps.quietMs));
   };
 

@@ -49,8 +49,8 @@ export interface Store {
   durable(events: number): Promise<void> | null;
   /** Writes the indices and sums of what was committed since the last time. */
   settle(): void;
-  /** Events received at or after `sinceMs`, oldest first, for rebuilding detectors. */
-  recentEvents(sinceMs: number): Iterable<ObserverEvent>;
+  /** Events received at or after `sinceMs`, the newest `max` of them, oldest first, for rebuilding detectors. */
+  recentEvents(sinceMs: number, max: number): Iterable<ObserverEvent>;
   updateInterruption(it: Interruption): void;
   openInterruptions(sinceMs: number): Interruption[];
   updateReaction(it: ReactionRecord): void;
@@ -122,7 +122,7 @@ export function createStore(options: StoreOptions): Store {
       persisted = total;
       await sync.durable(SYNC_OFF_LOOP);
     },
-    recentEvents: (sinceMs) => eventsSince(rows, sinceMs),
+    recentEvents: (sinceMs, max) => eventsSince(rows, sinceMs, max),
     updateInterruption: interruptions.update,
     openInterruptions: interruptions.open,
     updateReaction: reactions.update,
@@ -167,9 +167,9 @@ function createEventReads(
 }
 
 /** Receipt times rise with positions (but for clock jumps), so the start is found by halving. */
-function* eventsSince(rows: EventRows, sinceMs: number): Generator<ObserverEvent> {
-  let low = 0;
+function* eventsSince(rows: EventRows, sinceMs: number, max: number): Generator<ObserverEvent> {
   let high = rows.newestSeq();
+  let low = Math.max(0, high - max);
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     const row = rows.firstAfter(middle);

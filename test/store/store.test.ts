@@ -196,11 +196,12 @@ test("recentEvents starts at the given receipt time", () =>
       store,
       Array.from({ length: 50 }, (_, index) => storedEvent(index + 1, { receivedMs: index * 10 })),
     );
-    expect([...store.recentEvents(400)].map(({ seq }) => seq)).toEqual([
+    expect([...store.recentEvents(400, 100)].map(({ seq }) => seq)).toEqual([
       41, 42, 43, 44, 45, 46, 47, 48, 49, 50,
     ]);
-    expect([...store.recentEvents(-1)]).toHaveLength(50);
-    expect([...store.recentEvents(1_000)]).toHaveLength(0);
+    expect([...store.recentEvents(-1, 100)]).toHaveLength(50);
+    expect([...store.recentEvents(1_000, 100)]).toHaveLength(0);
+    expect([...store.recentEvents(400, 3)].map(({ seq }) => seq)).toEqual([48, 49, 50]);
   }));
 
 test("session sums equal the sums over its events, wherever the store was reopened", () =>

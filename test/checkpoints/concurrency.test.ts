@@ -87,7 +87,8 @@ test("freeze stops the writers for the restore and lets them go on", async () =>
   const done = await kit.service.restore({ id: saved.id, freeze: true });
   clearInterval(watch);
   expect(states.has("T")).toBe(true);
-  expect(stateOf(pid)).toBe("S");
+  // Let go, whether it has slept again yet or still waits for a turn on a busy machine.
+  expect(["S", "R"]).toContain(stateOf(pid));
   expect(done.status).toBe("done");
   expect(snapshotOf(kit.workspace, { directoryTimes: false })).not.toEqual(before);
   expect(readFileSync(at("a"), "utf8")).toBe("one");

@@ -7,13 +7,22 @@ import { checkDepth, parseDeepJson, parseJson } from "./json.ts";
 import { isOurTrouble, rejectionError } from "./pressure.ts";
 import type { HttpError } from "./problem.ts";
 
-/** Events parsed and offered in one go: some 20 ms of work, then other requests get their turn. */
-export const SLICE_EVENTS_MAX = 2_000;
+/** Events parsed and offered in one go: some 4 ms of work, then other requests (hooks first of all) get their turn. */
+export const SLICE_EVENTS_MAX = 500;
 /** Rejections listed in one answer; the rest is only counted, so that a hostile body has a small answer. */
 export const REJECTED_LISTED_MAX = 10_000;
 
-/** `imported`: the events are history, see `EventDraft`. */
-type BatchDeps = ApiDeps & { imported?: boolean };
+/** `imported`: the events are history, see `EventDraft`. `turn`: waits until this slice may be worked on. */
+type BatchDeps = ApiDeps & { imported?: boolean; turn: () => Promise<void> };
+
+/**
+ * Lets one slice of all bodies go in each pass of the event loop, so that however many batches come at once, a
+ * hook waits for one slice and not for one of each.
+ */
+export function createTurns(): () => Promise<void> {
+  let last = Promise.resolve();
+  return () => (last = last.then(() => new Promise((resolve) => setImmediate(resolve))));
+}
 
 interface Batch {
   length: number;
@@ -81,6 +90,7 @@ export async function takeBatch(batch: Batch, deps: BatchDeps): Promise<BatchAns
   const answer: BatchAnswer = { accepted: 0, duplicates: 0, rejected: [], rejected_total: 0 };
   for (let start = 0; start < batch.length; start += SLICE_EVENTS_MAX) {
     const end = Math.min(start + SLICE_EVENTS_MAX, batch.length);
+    await deps.turn();
     const slice = parseSlice(batch, { start, end, deps, answer });
     const ours = await offerSlice(slice, { deps, answer });
     if (ours && answer.accepted + answer.duplicates === 0) throw ours;

@@ -62,8 +62,9 @@ export function createProtection({ workspaces, armed }: ProtectionOptions, deps:
     async takeBaselines(): Promise<void> {
       if (!armed) return;
       for (const { path, backend } of found) {
-        if (backend !== "store" || hasCheckpoint(path)) continue;
+        if (backend !== "store") continue;
         try {
+          if (hasCheckpoint(path)) continue;
           await service.create({ workspace: path, kind: "baseline", reason: "first sight" });
         } catch (thrown) {
           log.warn("no baseline of workspace", { workspace: path, error: messageOf(thrown) });

@@ -42,16 +42,18 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     record.detail = { ...outcome.detail, attempt: attempt + 1 };
     record.durationMs = wholeMicroseconds(clock.monotonic() - started);
     metrics.add("observer_reactions_total", 1, { kind: order.kind, status: outcome.status });
-    try {
-      deps.rows.update(record);
-    } catch (thrown) {
-      log.error("outcome of a reaction could not be stored", {
-        reaction: order.id,
-        error: messageOf(thrown),
-      });
-    }
+    keep(() => deps.rows.update(record), order);
     deps.publish("reaction", record);
     if (outcome.status !== "done") retryLater(order, attempt);
+  };
+
+  /** A full disk is just when checkpoints fail: what cannot be stored is said, and must not end observer. */
+  const keep = (write: () => void, { id }: ReactionOrder): void => {
+    try {
+      write();
+    } catch (thrown) {
+      log.error("reaction could not be stored", { reaction: id, error: messageOf(thrown) });
+    }
   };
 
   const settle = async (order: ReactionOrder): Promise<ReactionOutcome> => {
@@ -80,7 +82,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       retries.delete(timer);
       const reason = `retry ${attempt + 1} of ${CHECKPOINT_RETRY_MS.length}: ${order.reason}`;
       const again = { ...order, id: newId(), reason };
-      deps.rows.insert(toRecord(again, clock.now()));
+      keep(() => deps.rows.insert(toRecord(again, clock.now())), again);
       start(again, attempt + 1);
     }, pauseMs);
     retries.add(timer);

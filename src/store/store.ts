@@ -28,9 +28,6 @@ export interface CommitBatch {
   reactions: ReactionRecord[];
 }
 
-/** More than the log syncs in place. */
-const SYNC_OFF_LOOP = 2;
-
 interface Listable<T> {
   list(query: ListQuery): Promise<Page<T>>;
   get(id: string): T | null;
@@ -114,13 +111,13 @@ export function createStore(options: StoreOptions): Store {
       insertAll.immediate(batch);
       for (const { event, given } of batch.events) follower.add(event, given);
     },
-    durable: (events) => (options.durability === "full" ? sync.durable(events) : null),
+    durable: (events) => (options.durability === "full" ? sync.durable(events > 0) : null),
     settle: follower.settle,
     async persist() {
       const total = changes.get()?.total ?? 0;
       if (total === persisted) return;
       persisted = total;
-      await sync.durable(SYNC_OFF_LOOP);
+      await sync.durable(true);
     },
     recentEvents: (sinceMs, max) => eventsSince(rows, sinceMs, max),
     updateInterruption: interruptions.update,

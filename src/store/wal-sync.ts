@@ -2,15 +2,9 @@
 
 import { closeSync, fdatasync, fdatasyncSync, openSync } from "node:fs";
 
-/**
- * A commit of so few events is synced in place: nobody else waits for the loop, and handing the work to
- * another thread would cost a lone caller more than the sync itself.
- */
-const IN_PLACE_EVENTS = 1;
-
 export interface WalSync {
-  /** Null when what was committed is durable already, else a promise of it. `events`: size of the last commit. */
-  durable(events: number): Promise<void> | null;
+  /** Null when what was committed is durable already, else a promise of it. `written`: something was committed since the last call. */
+  durable(written: boolean): Promise<void> | null;
   /** Why nothing can be promised any more, or null. */
   broken(): Error | null;
   /** Syncs what is left and closes. */
@@ -49,25 +43,11 @@ export function createWalSync(path: string): WalSync {
     });
   };
 
-  const inPlace = (): Promise<void> | null => {
-    try {
-      fdatasyncSync(descriptor);
-      return null;
-    } catch (failure) {
-      broken = failure as Error;
-      return Promise.reject(broken);
-    }
-  };
-
   return {
-    durable(events) {
+    durable(written) {
       if (broken) return Promise.reject(broken);
-      if (events > 0) dirty = true;
+      if (written) dirty = true;
       if (!dirty && !running) return null;
-      if (!running && events <= IN_PLACE_EVENTS) {
-        dirty = false;
-        return inPlace();
-      }
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       waiting.push({ resolve, reject });
       if (!running) start();

@@ -82,8 +82,8 @@ test("POST /events offers a large body in slices", async () => {
   const fake = createFake();
   const body = Array.from({ length: 2 * SLICE_EVENTS_MAX + 1 }, (_, at) => note(`${at}`));
   const answer = await bodyOf(await caller(fake).call("/events", post(body.join("\n"))));
-  expect(answer["accepted"]).toBe(4_001);
-  expect(fake.slices).toEqual([2_000, 2_000, 1]);
+  expect(answer["accepted"]).toBe(2 * SLICE_EVENTS_MAX + 1);
+  expect(fake.slices).toEqual([SLICE_EVENTS_MAX, SLICE_EVENTS_MAX, 1]);
 });
 
 test("POST /events counts duplicates and reports conflicts by position", async () => {
@@ -129,7 +129,10 @@ test("POST /events stops offering when storage fails half-way, and says so of ea
   });
   const body = Array.from({ length: 3 * SLICE_EVENTS_MAX }, (_, at) => note(`${at}`)).join("\n");
   const answer = await bodyOf(await caller(fake).call("/events", post(body)));
-  expect(answer).toMatchObject({ accepted: 2_000, rejected_total: 4_000 });
+  expect(answer).toMatchObject({
+    accepted: SLICE_EVENTS_MAX,
+    rejected_total: 2 * SLICE_EVENTS_MAX,
+  });
   expect(slices).toBe(2);
 });
 

@@ -2,7 +2,7 @@
 
 import { Type } from "@sinclair/typebox";
 import { EVENT_KINDS } from "../../core/event.ts";
-import { openBatch, takeBatch } from "../batch.ts";
+import { createTurns, openBatch, takeBatch } from "../batch.ts";
 import { readText } from "../body.ts";
 import type { ApiDeps } from "../deps.ts";
 import { refuseUnderPressure } from "../pressure.ts";
@@ -33,13 +33,14 @@ const BatchAnswer = Type.Object({
 });
 
 export function eventRoutes(deps: ApiDeps): Route[] {
+  const batches = { ...deps, turn: createTurns() };
   return [
     {
       endpoint: "POST /events",
       summary: "Takes native events: a JSON array, NDJSON, or one object; gzip and zstd accepted.",
       body: Type.Array(NativeEvent),
       answer: BatchAnswer,
-      handle: (call) => takeEvents(call, deps),
+      handle: (call) => takeEvents(call, batches),
     },
     listRoute("GET /events", {
       summary: "Events, newest first.",
@@ -56,7 +57,10 @@ export function eventRoutes(deps: ApiDeps): Route[] {
 }
 
 /** `?import=true`: history. It is kept and judged, nothing is done about it, and a used id is the same fact. */
-async function takeEvents({ request }: Call, deps: ApiDeps): Promise<Response> {
+async function takeEvents(
+  { request }: Call,
+  deps: ApiDeps & { turn: () => Promise<void> },
+): Promise<Response> {
   refuseUnderPressure(deps);
   const text = await readText(request, deps.settings["limits.batch_bytes"]);
   const imported = new URL(request.url).searchParams.get("import") === "true";

@@ -31,6 +31,7 @@ const LAYERS: Record<string, string[]> = {
   detectors: ["core"],
   reactions: ["core", "config", "telemetry", "kernel", "store"],
   checkpoints: ["core", "config", "telemetry", "kernel", "store"],
+  brakes: ["core", "config", "telemetry", "kernel", "store"],
   pipeline: ["core", "config", "telemetry", "kernel", "store"],
   dashboard: [],
   api: ["core", "config", "telemetry", "kernel", "store", "sources", "pipeline"],

@@ -179,6 +179,46 @@ export const SETTINGS = {
     "Equal provider errors in one session that are `retry_storm`.",
   ),
   "detectors.storm_window_ms": duration(600_000, 1_000, 86_400_000, "Window of `retry_storm`."),
+  "agents.enabled": flag(true, "Finds agents among the processes of this host."),
+  "agents.rules": strings(
+    [],
+    "More agents, added to the known ones: `KIND=PROGRAM [ARGUMENT…]`, matched by position; `*` is a wildcard.",
+  ),
+  "agents.scan_ms": duration(
+    2_000,
+    200,
+    60_000,
+    "Pause between two looks at all processes; where the kernel reports each new program, a tenth as often.",
+  ),
+  "agents.pause_ms": duration(
+    1_800_000,
+    1_000,
+    604_800_000,
+    "How long a pause lasts unless it is ended or asked for longer.",
+  ),
+  "agents.kill_grace_ms": duration(
+    5_000,
+    0,
+    300_000,
+    "Time between SIGTERM and SIGKILL when an agent is killed.",
+  ),
+  "memory.watch_percent": integer(
+    70,
+    10,
+    99,
+    "Share of an agent's memory limit in use that is `memory_pressure`.",
+  ),
+  "memory.checkpoint_percent": integer(
+    80,
+    10,
+    99,
+    "Share of the limit at which the workspace is saved before the kernel may kill.",
+  ),
+  "memory.freeze": flag(
+    true,
+    "Stops an agent for the checkpoint when it would reach its limit before that is done.",
+  ),
+  "memory.freeze_cap_ms": duration(3_000, 100, 3_000, "Longest that an agent is stopped for it."),
   "checkpoints.deadline_ms": duration(
     10_000,
     100,

@@ -8,8 +8,10 @@ export const INTERRUPTION_SEVERITY = {
   agent_crash: "critical",
   retry_storm: "critical",
   dead_loop: "critical",
+  oom_kill: "critical",
   retry_limit: "high",
   context_overflow: "high",
+  memory_pressure: "medium",
   tool_failure: "low",
 } as const satisfies Record<string, Severity>;
 
@@ -43,6 +45,8 @@ export interface Finding {
    * one in place (same id, new type and severity), so that one trouble stays one row.
    */
   supersedes?: { type: InterruptionType; fingerprint: string }[];
+  /** True when it only adds proof to an open interruption of its fingerprint: `count` stays as it is. */
+  addsProof?: boolean;
 }
 
 /** Enough to follow a trouble, small enough to keep forever. */

@@ -35,6 +35,7 @@ const LAYERS: Record<string, string[]> = {
   pipeline: ["core", "config", "telemetry", "kernel", "store"],
   dashboard: [],
   api: ["core", "config", "telemetry", "kernel", "store", "sources", "pipeline"],
+  composition: ["*"],
   "observer.ts": ["*"],
   cli: ["*"],
   "main.ts": ["*"],

@@ -6,7 +6,7 @@ import { newId } from "../../core/ids.ts";
 import type { Interruption } from "../../core/interruption.ts";
 import { createRedactor } from "../../core/redact.ts";
 import { createDetectors } from "../../detectors/catalog.ts";
-import { detectorOptions } from "../../observer.ts";
+import { detectorOptions } from "../../composition/pipeline.ts";
 import { createAnalysis } from "../../pipeline/analysis.ts";
 import { createPrepare } from "../../pipeline/prepare.ts";
 import { readDrafts } from "../../sources/import.ts";

@@ -38,9 +38,9 @@ export function namespacePid(pid: number): number | null {
   return readStatus(pid)?.namespacePid ?? null;
 }
 
-/** Arguments, of which the first 16 KiB; empty for kernel threads and zombies. */
-export function readCommandLine(pid: number): string[] | null {
-  const bytes = readKernelBytes(`/proc/${pid}/cmdline`, COMMAND_LINE_BYTES_MAX);
+/** Arguments, of which the first 16 KiB, or fewer; empty for kernel threads and zombies. */
+export function readCommandLine(pid: number, bytesMax = COMMAND_LINE_BYTES_MAX): string[] | null {
+  const bytes = readKernelBytes(`/proc/${pid}/cmdline`, bytesMax);
   return bytes && parseStrings(bytes);
 }
 

@@ -29,7 +29,7 @@ test("scan tells of a process once when it comes and once when it goes", async (
   expect(seen).toMatchObject({ pid: child.pid, ppid: process.pid });
   expect(seen?.startTicks).toBe(readStat(child.pid)?.startTicks ?? -1);
   expect(pidsOf(scanner.scan("incremental").added)).not.toContain(child.pid);
-  child.stdin.end();
+  await child.stdin.end();
   await child.exited;
   expect(pidsOf(scanner.scan("incremental").gone)).toContain(child.pid);
   expect(scanner.processes().has(child.pid)).toBe(false);
@@ -72,7 +72,7 @@ test("look reads one process, and tells that it is gone", async () => {
   const scanner = createScanner();
   const child = start("read line; :");
   expect(pidsOf(scanner.look(child.pid).added)).toEqual([child.pid]);
-  child.stdin.end();
+  await child.stdin.end();
   await child.exited;
   expect(pidsOf(scanner.look(child.pid).gone)).toEqual([child.pid]);
   expect(scanner.look(child.pid)).toEqual({ added: [], changed: [], gone: [] });

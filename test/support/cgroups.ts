@@ -78,7 +78,7 @@ export function openCgroups(): CgroupKit | undefined {
 export async function until(what: () => boolean, forMs = 10_000): Promise<void> {
   const end = performance.now() + forMs;
   while (!what()) {
-    if (performance.now() > end) throw new Error(`still not so after ${forMs} ms: ${what}`);
+    if (performance.now() > end) throw new Error(`still not so after ${forMs} ms: ${String(what)}`);
     await Bun.sleep(5);
   }
 }

@@ -68,6 +68,26 @@ export const METRICS = {
     help: "Supervised loops that threw and were restarted.",
     labels: ["loop"],
   },
+  observer_freezes_total: {
+    type: "counter",
+    help: "Stops of an agent for a moment, by method and outcome: thawed, capped, guardian_lost, stopped, killed, refused, failed.",
+    labels: ["method", "outcome"],
+  },
+  observer_pauses_total: {
+    type: "counter",
+    help: "Pauses: paused, renewed, taken_over, restopped, resumed, expired, gone, killed, failed.",
+    labels: ["event"],
+  },
+  observer_kills_total: {
+    type: "counter",
+    help: "Kills of an agent, by outcome: done, or the error's code.",
+    labels: ["outcome"],
+  },
+  observer_guardian_restarts_total: {
+    type: "counter",
+    help: "Guardians that died, were silent, or failed to start, by reason: died, silent, failed.",
+    labels: ["reason"],
+  },
   observer_stream_dropped_total: {
     type: "counter",
     help: "Live stream frames not sent to a slow subscriber.",

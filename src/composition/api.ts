@@ -10,6 +10,7 @@ import type { Pipeline } from "../pipeline/pipeline.ts";
 import { HOOK_PARSERS } from "../sources/catalog.ts";
 import { parseNative } from "../sources/native.ts";
 import { parseOperation } from "../sources/operations.ts";
+import { noAgents } from "./live-agents.ts";
 import type { Parts } from "./parts.ts";
 
 const CLIENT_SOURCE = clientSource();
@@ -21,6 +22,7 @@ export function apiDeps(
   const { settings, store } = parts;
   return {
     ...parts,
+    ...noAgents(),
     build: BUILD_INFO,
     host: settings.host_name,
     tokens: readTokens(settings),

@@ -1,6 +1,7 @@
 // What verbs do without a daemon: given by the composition root, because it needs folders above the command line.
 
 import type { Client } from "./client.ts";
+import type { WhereFlags } from "./find-daemon.ts";
 import type { CliIo } from "./io.ts";
 
 export interface ReplayReport {
@@ -41,6 +42,17 @@ export interface ConfigRequest {
   origin: boolean;
 }
 
+export interface RunOptions {
+  /** CMD and its arguments. */
+  command: string[];
+  name: string | null;
+  memoryLimitBytes: number | null;
+  /** As typed; absent for the working directory. */
+  workspace: string | undefined;
+  quiet: boolean;
+  where: WhereFlags;
+}
+
 /** Errors of every function are `ObserverError`s or `UsageError`s; their text is printed. */
 export interface CliLocal {
   /** Runs the daemon; resolves with the exit status when it has stopped. */
@@ -51,6 +63,8 @@ export interface CliLocal {
   importFile(paths: string[], client: Client): Promise<ImportReport>;
   /** Plays the recorded incident; resolves with the exit status. */
   demo(request: { keep: boolean }, io: CliIo): Promise<number>;
+  /** Starts CMD as an observed agent; resolves with its exit status. */
+  run(options: RunOptions, io: CliIo): Promise<number>;
   exportCheckpoint(request: ExportRequest): Promise<ExportReport>;
   configShow(request: ConfigRequest, io: CliIo): Promise<number>;
   configValidate(request: ConfigRequest, io: CliIo): Promise<number>;

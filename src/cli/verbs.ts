@@ -11,6 +11,7 @@ import { interruptionsVerb } from "./verbs/interruptions.ts";
 import { openVerb } from "./verbs/open.ts";
 import { reactionsVerb } from "./verbs/reactions.ts";
 import { restoreVerb } from "./verbs/restore.ts";
+import { runVerb } from "./verbs/run.ts";
 import { sessionsVerb } from "./verbs/sessions.ts";
 import { statsVerb } from "./verbs/stats.ts";
 import { statusVerb } from "./verbs/status.ts";
@@ -57,6 +58,7 @@ const completionVerb: Verb = {
 
 export const VERBS: readonly Verb[] = [
   serveVerb,
+  runVerb,
   demoVerb,
   statusVerb,
   sessionsVerb,
@@ -76,7 +78,6 @@ export const VERBS: readonly Verb[] = [
 
 /** Announced verbs that this version does not have, so that they are not taken for typing mistakes. */
 export const VERBS_LATER: readonly string[] = [
-  "run",
   "watch",
   "top",
   "agents",

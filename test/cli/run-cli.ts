@@ -53,6 +53,7 @@ export async function run(argv: string[], options: RunOptions = {}): Promise<Ran
     replay: notGiven("replay"),
     importFile: notGiven("importFile"),
     demo: notGiven("demo"),
+    run: notGiven("run"),
     exportCheckpoint: notGiven("exportCheckpoint"),
     configShow: notGiven("configShow"),
     configValidate: notGiven("configValidate"),

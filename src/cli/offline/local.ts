@@ -7,6 +7,7 @@ import { demo } from "./demo.ts";
 import { exportCheckpoint } from "./export.ts";
 import { importFiles } from "./import.ts";
 import { replay } from "./replay.ts";
+import { runCommand } from "./run.ts";
 import { serve } from "./serve.ts";
 
 export function createLocal(io: CliIo): CliLocal {
@@ -15,6 +16,7 @@ export function createLocal(io: CliIo): CliLocal {
     replay: (file) => replay(file, io),
     importFile: importFiles,
     demo,
+    run: runCommand,
     exportCheckpoint,
     configShow,
     configValidate,

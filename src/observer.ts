@@ -80,7 +80,7 @@ async function run(
   );
   let unready: string | null = "starting";
   const deps: ApiDeps = {
-    ...apiDeps(parts, pipeline),
+    ...apiDeps(parts, pipeline, io),
     ownUid: io.uid,
     pressure: () => pressureOf(pipeline.full(), disk.full()),
     startedMs: parts.clock.monotonic(),

@@ -121,7 +121,7 @@ export interface ApiDeps {
   /** Probed when asked for, at most once in a while. */
   capabilities(): Promise<Capability[]>;
   /** GPUs in the kernel layer's own names, and why there are none. */
-  gpus(): { gpus: readonly object[]; reason: string | null };
+  gpus(): Promise<{ gpus: readonly object[]; reason: string | null }>;
   /**
    * Takes up a run. Errors: `not_permitted` when the process is not the caller's, `vanished`, `conflict` when
    * the id is another run's.

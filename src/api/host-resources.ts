@@ -14,9 +14,11 @@ const DISK_PATIENCE_MS = 500;
 export async function hostResources(
   deps: Pick<ApiDeps, "gpus" | "settings" | "host">,
 ): Promise<View> {
-  const { gpus, reason } = deps.gpus();
   const { data_dir: data, workspaces } = deps.settings;
-  const [dataDisk, ...workspaceDisks] = await Promise.all([data, ...workspaces].map(diskOf));
+  const [{ gpus, reason }, [dataDisk, ...workspaceDisks]] = await Promise.all([
+    deps.gpus(),
+    Promise.all([data, ...workspaces].map(diskOf)),
+  ]);
   return {
     host: deps.host,
     gpus: gpus.map(snakeCase),
@@ -59,12 +61,14 @@ async function diskOf(path: string): Promise<View> {
   };
 }
 
-/** `memoryTotalBytes` as `memory_total_bytes`: the kernel layer's names as the API writes them. */
-function snakeCase(fields: object): View {
+/** `totalBytes` as `total_bytes`, at every depth: the kernel layer's names as the API writes them. */
+function snakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCase);
+  if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]): [string, unknown] => [
+    Object.entries(value).map(([name, inner]): [string, unknown] => [
       name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value,
+      snakeCase(inner),
     ]),
   );
 }

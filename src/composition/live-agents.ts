@@ -2,6 +2,9 @@
 
 import type { ApiDeps } from "../api/deps.ts";
 import { ObserverError } from "../core/errors.ts";
+import { readGpusApart } from "../kernel/gpu-helper.ts";
+import { createCapabilities } from "./capabilities.ts";
+import type { Parts } from "./parts.ts";
 
 type LiveAgents = Pick<
   ApiDeps,
@@ -18,7 +21,13 @@ type LiveAgents = Pick<
 const unavailable = (): Promise<never> =>
   Promise.reject(new ObserverError("unavailable", "This observer does not follow processes"));
 
-export function noAgents(): LiveAgents {
+/** A driver that takes longer hangs. */
+const GPU_PATIENCE_MS = 3_000;
+
+export function noAgents(
+  { settings, clock }: Pick<Parts, "settings" | "clock">,
+  selfCommand: string[],
+): LiveAgents {
   return {
     agents: {
       list: () => [],
@@ -39,8 +48,8 @@ export function noAgents(): LiveAgents {
     },
     memoryOf: () => null,
     processState: () => null,
-    capabilities: () => Promise.resolve([]),
-    gpus: () => ({ gpus: [], reason: null }),
+    capabilities: createCapabilities(settings.data_dir, clock),
+    gpus: () => readGpusApart([...selfCommand, "__gpus"], { timeoutMs: GPU_PATIENCE_MS }),
     adoptRun: unavailable,
     reportRunExit: unavailable,
   };

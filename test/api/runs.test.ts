@@ -114,7 +114,7 @@ describe("the host", () => {
       const answer = await call("/vram", options);
       expect(answer.status).toBe(200);
       const body = await bodyOf(answer);
-      expect(body["gpus"]).toEqual([{ name: "H200", memory_total_bytes: 5 }]);
+      expect(body["gpus"]).toEqual([{ name: "H200", memory: { total_bytes: 5 } }]);
       const memory = body["memory"] as Record<string, number>;
       expect(memory["total_bytes"]).toBeGreaterThan(memory["available_bytes"] ?? Infinity);
       expect(Object.keys(body["pressure"] as object)).toEqual(["memory", "cpu", "io"]);

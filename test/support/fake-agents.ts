@@ -110,7 +110,7 @@ export function createFakeAgents(calls: unknown[]): FakeAgents {
         { name: "pidfd", state: "ok", purpose: "deaths", reason: "" },
         { name: "kmsg", state: "missing", purpose: "OOM", reason: "no /dev/kmsg", fix: "be root" },
       ],
-      gpus: () => ({ gpus: [{ name: "H200", memoryTotalBytes: 5 }], reason: null }),
+      gpus: async () => ({ gpus: [{ name: "H200", memory: { totalBytes: 5 } }], reason: null }),
       async adoptRun(request, uid) {
         calls.push(["adoptRun", request, uid]);
         const agentId = `${request.pid}-${request.startTicks}`;

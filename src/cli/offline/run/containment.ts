@@ -1,19 +1,14 @@
 // Holds CMD together: a cgroup of its own, else a scope of systemd, else only its process group.
 
-import { rmdirSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { statSync } from "node:fs";
 import type { CgroupDirectories } from "../../../core/agent.ts";
 import { messageOf } from "../../../core/errors.ts";
 import type { Containment } from "../../../core/run.ts";
 import { cgroupsOf, findCgroupMounts } from "../../../kernel/cgroup.ts";
-import {
-  createCgroup,
-  limitMemory,
-  moveProcess,
-  removeCgroup,
-} from "../../../kernel/cgroup-control.ts";
+import { createCgroup, limitMemory, moveProcess } from "../../../kernel/cgroup-control.ts";
 import { parentsForRuns } from "../../../kernel/cgroup-delegation.ts";
 import { readOomKills } from "../../../kernel/cgroup-memory.ts";
+import { eachDirectory, removeRunCgroup } from "../../../kernel/run-cgroup.ts";
 import type { OomKills } from "./events.ts";
 import { scopePrefix, type ScopeHost } from "./scope.ts";
 
@@ -115,16 +110,12 @@ function tryCgroup(request: ContainmentRequest): Contained | { refused: string }
   return {
     kind: "cgroup",
     memoryLimitBytes: limit,
-    cgroups: distinct(directories),
+    cgroups: eachDirectory(directories),
     reason: missing.join("; "),
     prefix: [],
     start: (spawn) => startWithin(directories, before, spawn),
     oomKills: () => oomKillsIn(directories, limit),
-    release: async () => {
-      const gone = await removeCgroup(directories);
-      if (gone) distinct(directories).map(dirname).forEach(removeIfEmpty);
-      return gone;
-    },
+    release: () => removeRunCgroup(directories),
   };
 }
 
@@ -138,19 +129,6 @@ function oomKillsIn(directories: CgroupDirectories, limitBytes: number | null): 
   return { count, cgroup: memory, inode, source, limitBytes };
 }
 
-/** The parent of all runs goes with the last one. */
-function removeIfEmpty(directory: string): void {
-  try {
-    rmdirSync(directory);
-  } catch {
-    // Another run is in it.
-  }
-}
-
-function distinct({ memory, freezer, unified }: CgroupDirectories): string[] {
-  return [...new Set([memory, freezer, unified].filter((directory) => directory !== null))];
-}
-
 /**
  * The child joins one cgroup by itself, that of memory where there is one; into the others this process goes for
  * the moment of the fork, because a child is born where its parent is.
@@ -160,7 +138,7 @@ function startWithin<Child>(
   before: CgroupDirectories,
   spawn: Spawn<Child>,
 ): Started<Child> {
-  const [joined, ...others] = distinct(directories);
+  const [joined, ...others] = eachDirectory(directories);
   const within = only(directories, directories, others);
   const back = only(before, directories, others);
   const visits = others.length > 0;

@@ -18,7 +18,7 @@ import type { RunOptions } from "../local.ts";
 import { type Contained, contain } from "./run/containment.ts";
 import { ignoredSignals, launchCommand } from "./run/launch.ts";
 import { findProgram } from "./run/program.ts";
-import { createReporter, type Reporter } from "./run/report.ts";
+import { createReporter, RUN_PACE, type Reporter } from "./run/report.ts";
 import { forwardSignals } from "./run/signals.ts";
 import { createSpoolFile } from "./run/spool-file.ts";
 import { runWorkspace } from "./run/workspace.ts";
@@ -207,6 +207,7 @@ function reporterOf(
       connect: () => createClient(daemonRoutes(io, options.where), DAEMON_PATIENCE_MS),
       spool: createSpoolFile(setting.dataDir, request.id),
       say: setting.remark,
+      pace: RUN_PACE,
     },
   );
 }

@@ -6,29 +6,34 @@ import { ApiError, type Client } from "../../client.ts";
 import { endEvents, type OomKills, type RunFacts, startEvents } from "./events.ts";
 import type { SpoolFile } from "./spool-file.ts";
 
-/** A daemon that was not there is asked again this often. */
-const RETRY_MS = 5_000;
-/** A daemon that knows the run is told again this often, because it may have been restarted. */
-const CONFIRM_MS = 15_000;
-/** CMD's exit is passed on at most this much later. */
-const FAREWELL_MS = 1_000;
+export interface Pace {
+  /** A daemon that was not there is asked again this often. */
+  retryMs: number;
+  /** A daemon that knows the run is told again this often, because it may have been restarted. */
+  confirmMs: number;
+  /** CMD's exit is passed on at most this much later. */
+  farewellMs: number;
+}
+
+export const RUN_PACE: Pace = { retryMs: 5_000, confirmMs: 15_000, farewellMs: 1_000 };
 
 export interface ReporterDeps {
   /** A new client of the daemon. Throws where nothing says how to reach it. */
   connect(): Client;
   spool: SpoolFile;
   say(text: string): void;
+  pace: Pace;
 }
 
 export interface Reporter {
   /** Begins to tell, without keeping the caller waiting. */
   start(): void;
-  /** Tells the end; resolves when the daemon has it, when it is spooled, or after a second. */
+  /** Tells the end; resolves when the daemon has it, when it is spooled, or after the pace's limit. */
   finish(exit: RunExit, oom: OomKills | null): Promise<void>;
 }
 
 export function createReporter(facts: RunFacts, deps: ReporterDeps): Reporter {
-  const { connect } = deps;
+  const { connect, pace } = deps;
   const { request } = facts;
   const keeper = createKeeper(facts, deps);
   let known = false;
@@ -48,7 +53,7 @@ export function createReporter(facts: RunFacts, deps: ReporterDeps): Reporter {
   }
 
   function again(): void {
-    timer = setTimeout(begin, known ? CONFIRM_MS : RETRY_MS);
+    timer = setTimeout(begin, known ? pace.confirmMs : pace.retryMs);
     timer.unref();
   }
 
@@ -69,7 +74,7 @@ export function createReporter(facts: RunFacts, deps: ReporterDeps): Reporter {
     async finish(exit, oom) {
       const ends = endEvents(facts, exit, oom);
       const late = Promise.withResolvers<string>();
-      const limit = setTimeout(() => late.resolve("observer does not answer"), FAREWELL_MS);
+      const limit = setTimeout(() => late.resolve("observer does not answer"), pace.farewellMs);
       const done = farewell(exit, ends).then(() => null, messageOf);
       const trouble = await Promise.race([done, late.promise]);
       clearTimeout(limit);

@@ -33,6 +33,11 @@ export const METRICS = {
     help: "Hook bodies received, by vendor.",
     labels: ["vendor"],
   },
+  observer_spool_events_total: {
+    type: "counter",
+    help: "Events that runs left while no daemon listened, by outcome: accepted, duplicate, rejected, corrupt, and unreadable files.",
+    labels: ["outcome"],
+  },
   observer_commits_total: {
     type: "counter",
     help: "Transactions committed by the tick.",

@@ -15,8 +15,8 @@ import {
 export interface CommandFacts {
   /** Null when it could not be read, empty for kernel threads and zombies. */
   argv: readonly string[] | null;
-  /** Name of the process as the kernel keeps it, at most 15 bytes. */
-  comm: string;
+  /** Name of the process as the kernel keeps it, at most 15 bytes. Asked for only where it decides. */
+  comm: () => string;
   /** Path of its program, null where it may not be read. Asked for only where it decides. */
   exe: () => string | null;
 }

@@ -3,7 +3,7 @@
 import type { ProcessId } from "../../core/agent.ts";
 import { agentId } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
-import { decodeWaitStatus } from "../../kernel/pidfd.ts";
+import { decodeWaitStatus } from "../../kernel/structs/wait-status.ts";
 import { EPOLL, type Wake, type Watch, type Watcher } from "../../kernel/watcher.ts";
 import type { Exit, ExitStatus, SeenBy } from "./events.ts";
 import { type Host, stateOf } from "./host.ts";

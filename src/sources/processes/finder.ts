@@ -36,8 +36,10 @@ export interface FinderDeps {
 
 export interface Finder {
   scan(how: "incremental" | "full"): void;
-  /** Looks again at those that are new, on hosts whose kernel does not report. */
-  lookAtYoung(): void;
+  /** Looks at what is due: orphans, and on hosts whose kernel does not report those that are new. */
+  tick(options: { young: boolean }): void;
+  /** Makes the live descendants of a new agent its own, but for those of agents below it. */
+  claimTree(record: AgentRecord): void;
   heardFork(ppid: number, pid: number): void;
   heardExec(pid: number): void;
   /** The member of an agent's tree that it was; null for a stranger. */
@@ -68,21 +70,17 @@ export function createFinder(options: FinderOptions, deps: FinderDeps): Finder {
     if (pid === host.pid) return;
     const kind = kindOf(process);
     const self = records.record(process);
-    if (self?.endedMs === null) return noteExec(self, { process, kind });
+    if (self?.endedMs === null) return deps.onExec(self, { process, kind });
     const member = memberOf(process);
-    const owner = member ? recordById(member.agentId) : records.recordOfPid(ppid);
+    const owner = member ? records.byId(member.agentId) : records.recordOfPid(ppid);
     const isOwned = owner !== null && owner.endedMs === null;
-    if (kind !== null && !(isOwned && owner.ruleKind === kind)) {
-      // An orphan that runs on is looked at later, when it is clear that it does.
-      if (owner?.endedMs != null && owner.ruleKind === kind && !owner.orphansSeen) return;
+    // An orphan of the same kind is looked at later, when it is clear that it outlives its agent.
+    const waits = owner !== null && !isOwned && !owner.orphansSeen;
+    if (kind !== null && !(owner !== null && owner.ruleKind === kind && (isOwned || waits))) {
       deps.onFound({ process, kind, heirOf: null });
     } else if (owner !== null) {
       records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
     }
-  }
-
-  function noteExec(record: AgentRecord, facts: { process: SeenProcess; kind: string | null }) {
-    deps.onExec(record, facts);
   }
 
   /** What is known of it as a member; one that only has its number is forgotten. */
@@ -94,9 +92,6 @@ export function createFinder(options: FinderOptions, deps: FinderDeps): Finder {
     records.members.delete(pid);
     return null;
   }
-
-  const recordById = (id: string): AgentRecord | null =>
-    records.all().find(({ agent }) => agent.id === id) ?? null;
 
   function take({ added, changed, gone }: Scan): void {
     for (const { pid, startTicks } of gone) {
@@ -156,14 +151,24 @@ export function createFinder(options: FinderOptions, deps: FinderDeps): Finder {
   return {
     look,
     kindOf,
-    scan(how) {
-      take(scanner.scan(how));
+    scan: (how) => take(scanner.scan(how)),
+    tick(options) {
       lookAtOrphans();
-    },
-    lookAtYoung() {
       for (const [pid, sinceMs] of young) {
-        if (now() - sinceMs > YOUNG_MS) young.delete(pid);
-        take(scanner.look(pid));
+        if (!options.young || now() - sinceMs > YOUNG_MS) young.delete(pid);
+        if (options.young) take(scanner.look(pid));
+      }
+    },
+    claimTree(record) {
+      for (const { pid, startTicks } of host.treeOf(record.agent)) {
+        const below = records.livingAt(pid);
+        if (pid === host.pid || (below !== null && below !== record)) continue;
+        const parent = records.recordOfPid(host.readStat(pid)?.ppid ?? 0);
+        const owner = below ?? parent;
+        const seen = scanner.processes().get(pid);
+        const kind = seen?.startTicks === startTicks ? kindOf(seen) : null;
+        if (owner)
+          records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
       }
     },
     heardFork(ppid, pid) {

@@ -5,6 +5,7 @@ import type { CgroupDirectories, ProcessId } from "../../core/agent.ts";
 import { bootId, bootTimeMs, ticksToMs } from "../../kernel/boot.ts";
 import { cgroupsOf, findCgroupMounts } from "../../kernel/cgroup.ts";
 import { monotonicMs } from "../../kernel/monotonic.ts";
+import { processTree } from "../../kernel/process-tree.ts";
 import { openPidfd, pidfdExit } from "../../kernel/pidfd.ts";
 import * as procfs from "../../kernel/procfs.ts";
 import { createScanner, type Scanner } from "../../kernel/scan.ts";
@@ -32,6 +33,8 @@ export interface Host {
   /** True when only its first thread is left, as of a zombie that really ended. */
   isLastThread(pid: number): boolean;
   cgroupsOf(pid: number): CgroupDirectories;
+  /** The process and its live descendants, each after its parent. */
+  treeOf: typeof processTree;
   openPidfd: typeof openPidfd;
   pidfdExit: typeof pidfdExit;
   close(fd: number): void;
@@ -56,6 +59,7 @@ export function createHost(): Host {
     sharesPaths: (pid) => procfs.sameMountNamespace(pid) && rootOf(pid) === "/",
     isLastThread: (pid) => threadsOf(pid).length <= 1,
     cgroupsOf: (pid) => cgroupsOf(pid, mounts),
+    treeOf: processTree,
     openPidfd,
     pidfdExit,
     close: closeSync,

@@ -1,7 +1,7 @@
 // What the source keeps of one agent beyond what others see of it.
 
 import type { Agent, CgroupDirectories } from "../../core/agent.ts";
-import type { SessionTies } from "./sessions.ts";
+import type { SessionTies } from "./ties.ts";
 
 export interface AgentRecord {
   agent: Agent;

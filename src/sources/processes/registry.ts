@@ -29,6 +29,7 @@ export interface Records extends AgentRegistry {
   /** Those that ended a short time ago too. */
   all(): AgentRecord[];
   record(process: ProcessId): AgentRecord | null;
+  byId(id: string): AgentRecord | null;
   /** The live one with this pid. */
   livingAt(pid: number): AgentRecord | null;
   recordOfPid(pid: number): AgentRecord | null;
@@ -83,6 +84,7 @@ export function createRecords({ now, ownPid, parentOf }: RegistryDeps): Records 
     live: () => [...records.values()].filter(({ endedMs }) => endedMs === null),
     all: () => [...records.values()],
     record: (process) => records.get(agentId(process)) ?? null,
+    byId: (id) => records.get(id) ?? null,
     livingAt: (pid) => byPid.get(pid) ?? null,
     recordOfPid,
     setMember(pid, member) {

@@ -152,7 +152,7 @@ function verbsOf(args: readonly string[], valued: readonly string[]): (string | 
  * version: its file, and the name that the kernel keeps.
  */
 function secondLook(facts: CommandFacts, outermost: Invocation): string | null {
-  const { argv, comm } = facts;
+  const { argv } = facts;
   const titled = argv !== null && isTitle(argv);
   if (!titled && !/^\d/.test(outermost.name)) return null;
   const exe = facts.exe() ?? "";
@@ -162,6 +162,7 @@ function secondLook(facts: CommandFacts, outermost: Invocation): string | null {
     return isHelper(byFile, outermost) ? null : byFile.kind;
   }
   if (!titled || !isInterpreter(exe)) return null;
+  const comm = facts.comm();
   const byComm = KIND_RULES.find(
     ({ programs, scripts }) => programs?.includes(comm) || scripts?.includes(comm),
   );

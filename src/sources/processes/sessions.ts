@@ -4,41 +4,7 @@ import type { ObserverEvent } from "../../core/event.ts";
 import type { Host } from "./host.ts";
 import { readOwnedFile } from "./owned-file.ts";
 import type { AgentRecord } from "./record.ts";
-
-/** A session, and since when it is known to be this one. */
-export interface Tie {
-  sessionId: string;
-  /** Milliseconds since the epoch. */
-  atMs: number;
-}
-
-/** What each way of telling says now; the newest of the proven ones holds, then the weaker ones in this order. */
-export interface SessionTies {
-  /** `~/.claude/sessions/<pid>.json`: proven by its owner. */
-  file: Tie | null;
-  /** `CLAUDE_CODE_SESSION_ID` of a child: proven by the process. */
-  child: Tie | null;
-  /** An event that fits this agent alone: a claim of whoever sent it. */
-  event: Tie | null;
-  /** `observer run`, or `OBSERVER_SESSION_ID` that it was started with. */
-  run: Tie | null;
-}
-
-export const NO_TIES: SessionTies = { file: null, child: null, event: null, run: null };
-
-/** The session that holds now. `proven`: no claim of a sender has a part in it. */
-export function sessionOf(ties: SessionTies): { sessionId: string; proven: boolean } | null {
-  const proven = [ties.file, ties.child].filter((tie) => tie !== null);
-  const newest = proven.sort((one, other) => other.atMs - one.atMs)[0];
-  if (newest) return { sessionId: newest.sessionId, proven: true };
-  if (ties.event) return { sessionId: ties.event.sessionId, proven: false };
-  return ties.run && { sessionId: ties.run.sessionId, proven: true };
-}
-
-/** A tie keeps its time while it says the same: what changed last is what holds. */
-export function retie(before: Tie | null, sessionId: string, atMs: number): Tie {
-  return before?.sessionId === sessionId ? before : { sessionId, atMs };
-}
+import { retie, type Tie } from "./ties.ts";
 
 /** As ids of events: printable, no longer than 256. */
 const SESSION_ID = /^[\x21-\x7e]{1,256}$/;
@@ -74,8 +40,8 @@ export function createSessionLooks({ host, now }: { host: Host; now: () => numbe
 
   return {
     /** What its environment said when it was started. */
-    ownTie({ agent }: AgentRecord): Tie | null {
-      const id = host.readEnvironment(agent.pid)?.get("OBSERVER_SESSION_ID");
+    ownTie(pid: number): Tie | null {
+      const id = host.readEnvironment(pid)?.get("OBSERVER_SESSION_ID");
       return id !== undefined && SESSION_ID.test(id) ? { sessionId: id, atMs: 0 } : null;
     },
     /** Reads the environment of the youngest children; only claude gives them its session. */

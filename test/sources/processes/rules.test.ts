@@ -16,7 +16,7 @@ interface More {
 function kindOf(command: string | string[], more: More = {}): string | null {
   const argv = typeof command === "string" ? command.split(" ") : command;
   return recognise(
-    { argv, comm: more.comm ?? "", exe: () => more.exe ?? null },
+    { argv, comm: () => more.comm ?? "", exe: () => more.exe ?? null },
     parseUserRules(more.rules ?? []),
   );
 }
@@ -288,7 +288,7 @@ describe("recognise: no agent", () => {
   }
 
   test("a process whose command line cannot be read", () => {
-    expect(recognise({ argv: null, comm: "claude", exe: () => null }, [])).toBeNull();
+    expect(recognise({ argv: null, comm: () => "claude", exe: () => null }, [])).toBeNull();
   });
 });
 
@@ -314,7 +314,7 @@ describe("invocationsOf", () => {
     fc.assert(
       fc.property(fc.array(word, { maxLength: 8 }), (argv) => {
         expect(invocationsOf(argv).length).toBeLessThanOrEqual(5);
-        recognise({ argv, comm: "", exe: () => null }, parseUserRules(["a=b* c"]));
+        recognise({ argv, comm: () => "", exe: () => null }, parseUserRules(["a=b* c"]));
       }),
     );
   });

@@ -114,7 +114,9 @@ export function createAgentRows(database: Database): AgentRows {
   );
   const remove: Statement = database.prepare(`DELETE FROM agents WHERE ${KEY}`);
   const oomKills: Statement = database.prepare(`SELECT oom_kills FROM agents WHERE ${KEY}`);
-  const setOomKills: Statement = database.prepare(`UPDATE agents SET oom_kills = $oom_kills WHERE ${KEY}`);
+  const setOomKills: Statement = database.prepare(
+    `UPDATE agents SET oom_kills = $oom_kills WHERE ${KEY}`,
+  );
   return {
     put: (row) => void put.run(toRow(row)),
     remove: (process) => void remove.run(keyOf(process)),

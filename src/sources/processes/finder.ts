@@ -1,22 +1,16 @@
 // Finds agents among the processes and follows their trees: by looks at all of them, and by what the kernel reports.
 
+import type { Scan, SeenProcess } from "../../kernel/scan.ts";
 import type { Host } from "./host.ts";
 import type { AgentRecord, Member } from "./record.ts";
 import type { Records } from "./registry.ts";
 import { recognise, type UserRule } from "./rules.ts";
-import type { Scan, SeenProcess } from "../../kernel/scan.ts";
 
 /** Without reports of the kernel a new process is looked at again for this long: it may still run its program. */
 const YOUNG_MS = 10_000;
 const YOUNG_MAX = 4_096;
 /** Orphans of an agent that is gone become agents only when they outlive it: workers end with their parent. */
 const ORPHAN_MS = 1_000;
-
-export interface FinderOptions {
-  userRules: UserRule[];
-  /** How observer starts itself; with a hidden verb behind it, it is one of its helpers. */
-  selfCommand: readonly string[];
-}
 
 export interface Found {
   process: SeenProcess;
@@ -28,6 +22,9 @@ export interface Found {
 export interface FinderDeps {
   host: Host;
   records: Records;
+  userRules: readonly UserRule[];
+  /** How observer starts itself; with a hidden verb behind it, it is one of its helpers. */
+  selfCommand: readonly string[];
   now(): number;
   onFound(found: Found): void;
   /** An agent runs another program or has other arguments now. */
@@ -49,163 +46,180 @@ export interface Finder {
   kindOf(process: Pick<SeenProcess, "pid" | "command">): string | null;
 }
 
-export function createFinder(options: FinderOptions, deps: FinderDeps): Finder {
-  const { host, records, now } = deps;
+interface Shared extends FinderDeps {
+  /** Processes that are new, and since when they are known. */
+  young: Map<number, number>;
+}
+
+export function createFinder(deps: FinderDeps): Finder {
+  const shared: Shared = { ...deps, young: new Map() };
+  const { host, records, young } = shared;
   const { scanner } = host;
-  const young = new Map<number, number>();
-
-  function kindOf({ pid, command }: Pick<SeenProcess, "pid" | "command">): string | null {
-    if (pid === host.pid || isHelper(command, options.selfCommand)) return null;
-    const facts = {
-      argv: command,
-      comm: () => host.readStat(pid)?.comm ?? "",
-      exe: () => host.programPath(pid),
-    };
-    return recognise(facts, options.userRules);
-  }
-
-  /** Sees a process that is new or runs something new. Its parent must have been seen before. */
-  function consider(process: SeenProcess): void {
-    const { pid, ppid, startTicks } = process;
-    if (pid === host.pid) return;
-    const kind = kindOf(process);
-    const self = records.record(process);
-    if (self?.endedMs === null) return deps.onExec(self, { process, kind });
-    const member = memberOf(process);
-    const owner = member ? records.byId(member.agentId) : records.recordOfPid(ppid);
-    const isOwned = owner !== null && owner.endedMs === null;
-    // An orphan of the same kind is looked at later, when it is clear that it outlives its agent.
-    const waits = owner !== null && !isOwned && !owner.orphansSeen;
-    if (kind !== null && !(owner !== null && owner.ruleKind === kind && (isOwned || waits))) {
-      deps.onFound({ process, kind, heirOf: null });
-    } else if (owner !== null) {
-      records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
-    }
-  }
-
-  /** What is known of it as a member; one that only has its number is forgotten. */
-  function memberOf({ pid, startTicks }: SeenProcess): Member | null {
-    const member = records.members.get(pid);
-    if (!member) return null;
-    if (member.startTicks === null && member.goneMs === null) member.startTicks = startTicks;
-    if (member.startTicks === startTicks) return member;
-    records.members.delete(pid);
-    return null;
-  }
-
-  function take({ added, changed, gone }: Scan): void {
-    for (const { pid, startTicks } of gone) {
-      young.delete(pid);
-      const member = records.members.get(pid);
-      if (member && (member.startTicks ?? startTicks) === startTicks) member.goneMs ??= now();
-    }
-    // A parent starts before its children, or in the same tick with a smaller number.
-    const inOrder = [...added].sort(
-      (one, other) => one.startTicks - other.startTicks || one.pid - other.pid,
-    );
-    for (const process of inOrder) {
-      if (young.size < YOUNG_MAX) young.set(process.pid, now());
-      consider(process);
-    }
-    for (const process of changed) consider(process);
-  }
-
-  function lookAtOrphans(): void {
-    for (const record of records.all()) {
-      if (record.endedMs === null || record.orphansSeen) continue;
-      if (now() - record.endedMs < ORPHAN_MS) continue;
-      record.orphansSeen = true;
-      for (const orphan of orphansOf(record)) {
-        // The first takes the others of its kind below it.
-        const owner = records.recordOfPid(orphan.ppid);
-        if (owner?.endedMs === null && owner.ruleKind === record.ruleKind) {
-          adoptMember(orphan, owner);
-        } else if (record.ruleKind !== null) {
-          deps.onFound({ process: orphan, kind: record.ruleKind, heirOf: record });
-        }
-      }
-    }
-  }
-
-  function orphansOf({ agent, ruleKind }: AgentRecord): SeenProcess[] {
-    const found: SeenProcess[] = [];
-    for (const [pid, member] of records.members) {
-      if (member.agentId !== agent.id || pid === agent.pid || member.goneMs !== null) continue;
-      if (ruleKind === null || member.kind !== ruleKind) continue;
-      const process = look(pid);
-      if (process && memberOf(process) && kindOf(process) === ruleKind) found.push(process);
-    }
-    return found.sort((one, other) => one.startTicks - other.startTicks || one.pid - other.pid);
-  }
-
-  function adoptMember({ pid, startTicks }: SeenProcess, owner: AgentRecord): void {
-    const { ruleKind: kind } = owner;
-    records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
-  }
-
-  function look(pid: number): SeenProcess | null {
-    take(scanner.look(pid));
-    return scanner.processes().get(pid) ?? null;
-  }
-
   return {
-    look,
-    kindOf,
-    scan: (how) => take(scanner.scan(how)),
+    look: (pid) => look(pid, shared),
+    kindOf: (process) => kindOf(process, shared),
+    scan: (how) => take(scanner.scan(how), shared),
     tick(options) {
-      lookAtOrphans();
+      lookAtOrphans(shared);
       for (const [pid, sinceMs] of young) {
-        if (!options.young || now() - sinceMs > YOUNG_MS) young.delete(pid);
-        if (options.young) take(scanner.look(pid));
+        if (!options.young || shared.now() - sinceMs > YOUNG_MS) young.delete(pid);
+        if (options.young) take(scanner.look(pid), shared);
       }
     },
-    claimTree(record) {
-      for (const { pid, startTicks } of host.treeOf(record.agent)) {
-        const below = records.livingAt(pid);
-        if (pid === host.pid || (below !== null && below !== record)) continue;
-        const parent = records.recordOfPid(host.readStat(pid)?.ppid ?? 0);
-        const owner = below ?? parent;
-        const seen = scanner.processes().get(pid);
-        const kind = seen?.startTicks === startTicks ? kindOf(seen) : null;
-        if (owner)
-          records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
-      }
-    },
+    claimTree: (record) => claimTree(record, shared),
     heardFork(ppid, pid) {
       const parent = records.members.get(ppid);
-      if (parent?.goneMs === null && pid !== host.pid) {
-        const { agentId } = parent;
-        records.setMember(pid, { startTicks: null, agentId, kind: null, goneMs: null });
-      } else {
+      if (parent?.goneMs !== null || pid === host.pid) {
         records.members.delete(pid);
-      }
-    },
-    heardExec(pid) {
-      if (pid === host.pid) return;
-      // Most programs are nobody's: one look at the arguments must be enough for them.
-      const command = host.readCommandLine(pid);
-      if (command === null || command.length === 0) return;
-      const kind = kindOf({ pid, command });
-      const member = records.members.get(pid);
-      if (kind === null && records.livingAt(pid) === null) {
-        if (member) member.kind = null;
         return;
       }
-      const process = look(pid);
-      if (process) consider(process);
+      const { agentId } = parent;
+      records.setMember(pid, { startTicks: null, agentId, kind: null, goneMs: null });
     },
+    heardExec: (pid) => heardExec(pid, shared),
     heardExit(pid) {
       const seen = scanner.processes().get(pid);
       if (seen) scanner.forget(seen);
       young.delete(pid);
       const member = records.members.get(pid) ?? null;
-      if (member) member.goneMs ??= now();
+      if (member) member.goneMs ??= shared.now();
       return member;
     },
   };
 }
 
+function kindOf(
+  { pid, command }: Pick<SeenProcess, "pid" | "command">,
+  { host, selfCommand, userRules }: Shared,
+): string | null {
+  if (pid === host.pid || isHelper(command, selfCommand)) return null;
+  const facts = {
+    argv: command,
+    comm: () => host.readStat(pid)?.comm ?? "",
+    exe: () => host.programPath(pid),
+  };
+  return recognise(facts, userRules);
+}
+
 function isHelper(command: readonly string[], selfCommand: readonly string[]): boolean {
   if (selfCommand.length === 0 || !command[selfCommand.length]?.startsWith("__")) return false;
   return selfCommand.every((word, at) => command[at] === word);
+}
+
+function look(pid: number, shared: Shared): SeenProcess | null {
+  const { scanner } = shared.host;
+  take(scanner.look(pid), shared);
+  return scanner.processes().get(pid) ?? null;
+}
+
+function take({ added, changed, gone }: Scan, shared: Shared): void {
+  const { young, records, now } = shared;
+  for (const { pid, startTicks } of gone) {
+    young.delete(pid);
+    const member = records.members.get(pid);
+    if (member && (member.startTicks ?? startTicks) === startTicks) member.goneMs ??= now();
+  }
+  for (const process of added.sort(byAge)) {
+    if (young.size < YOUNG_MAX) young.set(process.pid, now());
+    consider(process, shared);
+  }
+  for (const process of changed) consider(process, shared);
+}
+
+// A parent starts before its children, or in the same tick with a smaller number.
+function byAge(one: SeenProcess, other: SeenProcess): number {
+  return one.startTicks - other.startTicks || one.pid - other.pid;
+}
+
+/** Sees a process that is new or runs something new. Its parent must have been seen before. */
+function consider(process: SeenProcess, shared: Shared): void {
+  const { host, records } = shared;
+  const { pid, ppid, startTicks } = process;
+  if (pid === host.pid) return;
+  const kind = kindOf(process, shared);
+  const self = records.record(process);
+  if (self?.endedMs === null) return shared.onExec(self, { process, kind });
+  const member = memberOf(process, records);
+  const owner = member ? records.byId(member.agentId) : records.recordOfPid(ppid);
+  // An orphan of the same kind is looked at later, when it is clear that it outlives its agent.
+  const isOwned = owner !== null && (owner.endedMs === null || !owner.orphansSeen);
+  if (kind !== null && !(isOwned && owner.ruleKind === kind)) {
+    shared.onFound({ process, kind, heirOf: null });
+  } else if (owner !== null) {
+    records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
+  }
+}
+
+/** What is known of it as a member; one that only had its number is forgotten. */
+function memberOf({ pid, startTicks }: SeenProcess, { members }: Records): Member | null {
+  const member = members.get(pid);
+  if (!member) return null;
+  if (member.startTicks === null && member.goneMs === null) member.startTicks = startTicks;
+  if (member.startTicks === startTicks) return member;
+  members.delete(pid);
+  return null;
+}
+
+function heardExec(pid: number, shared: Shared): void {
+  const { host, records } = shared;
+  if (pid === host.pid) return;
+  // Most programs are nobody's: one look at the arguments must be enough for them.
+  const command = host.readCommandLine(pid);
+  if (command === null || command.length === 0) return;
+  if (kindOf({ pid, command }, shared) === null && records.livingAt(pid) === null) {
+    const member = records.members.get(pid);
+    if (member) member.kind = null;
+    return;
+  }
+  const process = look(pid, shared);
+  // The look may have found nothing new, as of a process that was seen before its program was an agent's.
+  if (process) consider(process, shared);
+}
+
+function claimTree(record: AgentRecord, shared: Shared): void {
+  const { host, records } = shared;
+  for (const { pid, startTicks } of host.treeOf(record.agent)) {
+    const below = records.livingAt(pid);
+    if (pid === host.pid || (below !== null && below !== record)) continue;
+    const owner = below ?? records.recordOfPid(host.readStat(pid)?.ppid ?? 0);
+    const seen = host.scanner.processes().get(pid);
+    const kind = seen?.startTicks === startTicks ? kindOf(seen, shared) : null;
+    if (owner) {
+      records.setMember(pid, { startTicks, agentId: owner.agent.id, kind, goneMs: null });
+    }
+  }
+}
+
+function lookAtOrphans(shared: Shared): void {
+  const { records, now } = shared;
+  for (const record of records.all()) {
+    const { endedMs, orphansSeen, ruleKind } = record;
+    if (endedMs === null || orphansSeen || now() - endedMs < ORPHAN_MS) continue;
+    record.orphansSeen = true;
+    if (ruleKind === null) continue;
+    for (const process of orphansOf(record, shared)) {
+      // The first takes the others below it.
+      if (records.livingAt(process.pid) || memberOfLiving(process, records)) continue;
+      shared.onFound({ process, kind: ruleKind, heirOf: record });
+    }
+  }
+}
+
+function memberOfLiving({ pid }: SeenProcess, records: Records): boolean {
+  const member = records.members.get(pid);
+  return member !== undefined && records.byId(member.agentId)?.endedMs === null;
+}
+
+/** Processes of the agent's own kind that outlived it, oldest first. */
+function orphansOf({ agent, ruleKind }: AgentRecord, shared: Shared): SeenProcess[] {
+  const { records } = shared;
+  const found: SeenProcess[] = [];
+  for (const [pid, { agentId, goneMs, kind }] of records.members) {
+    if (agentId !== agent.id || pid === agent.pid || goneMs !== null || kind !== ruleKind) continue;
+    const process = look(pid, shared);
+    if (process && memberOf(process, records) && kindOf(process, shared) === ruleKind) {
+      found.push(process);
+    }
+  }
+  return found.sort(byAge);
 }

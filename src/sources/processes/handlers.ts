@@ -10,6 +10,7 @@ import type { Exits } from "./exits.ts";
 import type { Finder, Found } from "./finder.ts";
 import type { Host } from "./host.ts";
 import type { Keeper } from "./keeper.ts";
+import type { Outbox } from "./outbox.ts";
 import { commandText, profileOf } from "./profile.ts";
 import { type AgentRecord, ownDirectories, runIdOf } from "./record.ts";
 import type { Records } from "./registry.ts";
@@ -25,6 +26,7 @@ export interface HandlersDeps {
   exits: Exits;
   children: Children;
   looks: SessionLooks;
+  outbox: Outbox;
   cgroupParent: string;
   finder: () => Finder;
 }
@@ -58,7 +60,7 @@ export function createHandlers(deps: HandlersDeps): Handlers {
       if (!member || !record || record.agent.pid === pid) return;
       const atMs = Math.round(deps.clock.now() - (host.monotonicMs() - monotonicAtMs));
       const draft = deps.children.exitOf(record, { pid, member, status, atMs });
-      if (draft) keeper.tell(draft);
+      if (draft) deps.outbox.tell(draft);
     },
     resume: (row) => resume(row, deps),
   };

@@ -95,15 +95,7 @@ export function createRecords({ now, ownPid, parentOf }: RegistryDeps): Records 
       const oldest = members.keys().next().value;
       if (oldest !== undefined) members.delete(oldest);
     },
-    sweep() {
-      const beforeMs = now() - REMEMBER_MS;
-      for (const [id, { endedMs }] of records) {
-        if (endedMs !== null && endedMs < beforeMs) records.delete(id);
-      }
-      for (const [pid, { goneMs, agentId }] of members) {
-        if ((goneMs !== null && goneMs < beforeMs) || !records.has(agentId)) members.delete(pid);
-      }
-    },
+    sweep: () => sweep({ records, members }, now() - REMEMBER_MS),
     list: () => [...byPid.values()].map(({ agent }) => agent),
     get(id) {
       const record = records.get(id);
@@ -117,6 +109,18 @@ export function createRecords({ now, ownPid, parentOf }: RegistryDeps): Records 
       return () => void listeners.delete(listener);
     },
   };
+}
+
+function sweep(
+  { records, members }: { records: Map<string, AgentRecord>; members: Map<number, Member> },
+  beforeMs: number,
+): void {
+  for (const [id, { endedMs }] of records) {
+    if (endedMs !== null && endedMs < beforeMs) records.delete(id);
+  }
+  for (const [pid, { goneMs, agentId }] of members) {
+    if ((goneMs !== null && goneMs < beforeMs) || !records.has(agentId)) members.delete(pid);
+  }
 }
 
 function isOwnCgroup({ ownCgroup, cgroups }: Agent, directory: string): boolean {

@@ -1,11 +1,8 @@
 // What `observer run` says of the program that it started: believed as far as /proc and the caller's uid bear it out.
 
-import { realpath, stat } from "node:fs/promises";
-import type { Agent, CgroupDirectories, ProcessId } from "../../core/agent.ts";
-import { agentId } from "../../core/agent.ts";
+import { type Agent, agentId, type CgroupDirectories, type ProcessId } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
 import { ObserverError } from "../../core/errors.ts";
-import { ID_PATTERN } from "../../core/ids.ts";
 import type { Redactor } from "../../core/redact.ts";
 import { NO_CGROUPS } from "../../kernel/cgroup.ts";
 import type { ExitStatus } from "./events.ts";
@@ -14,18 +11,17 @@ import type { Finder } from "./finder.ts";
 import { type Host, stateOf } from "./host.ts";
 import type { Keeper } from "./keeper.ts";
 import { commandText, profileOf } from "./profile.ts";
-import { type AgentRecord, ownDirectories } from "./record.ts";
+import type { AgentRecord } from "./record.ts";
 import type { Records } from "./registry.ts";
+import {
+  checkClaim,
+  checkStatus,
+  confirmCgroups,
+  confirmWorkspace,
+  kindOfProgram,
+  type RunClaim,
+} from "./run-claim.ts";
 import { NO_TIES, type SessionTies } from "./ties.ts";
-
-/** What a run is called and where it works, as its starter says. */
-export interface RunClaim {
-  runId: string;
-  /** `--name`; null: the kind that the rules say, else the program's name. */
-  name: string | null;
-  /** Absolute path; null for none. */
-  workspace: string | null;
-}
 
 export interface AdoptRequest extends ProcessId, RunClaim {
   /** The cgroups that were made for it; null where none could be. */
@@ -56,8 +52,8 @@ export interface Runs {
    */
   adoptRun(request: AdoptRequest): Promise<Adoption>;
   /**
-   * How a process of a run ended, by its parent. Throws `ObserverError`: `invalid`, `not_found`, `not_permitted`,
-   * `conflict` when it is alive.
+   * How a process of a run ended, by its parent. Nothing happens when it was told already. Throws `ObserverError`:
+   * `invalid`, `not_found`, `not_permitted`, `conflict` when it is alive.
    */
   reportExit(report: ExitReport): Promise<void>;
 }
@@ -74,201 +70,146 @@ export interface RunsDeps {
   cgroupParent: string;
 }
 
-/** As kinds of the user's rules, and spaces. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$/;
-/** A file system that does not answer must not hold up the start of a program. */
-const WORKSPACE_PATIENCE_MS = 1_000;
-
 export function createRuns(deps: RunsDeps): Runs {
-  const { host, clock, records, keeper } = deps;
+  return {
+    async adoptRun(request) {
+      checkClaim(request);
+      // Before anything that waits, so that a claim of a stranger opens nothing; and after it, for what changed.
+      checkProcess(request, deps);
+      const workspace = await confirmWorkspace(request.workspace, trustOf(request, deps));
+      checkProcess(request, deps);
+      const record = recordFor({ ...request, workspace: workspace.path }, deps);
+      const cgroups = cgroupsOf(request, deps);
+      record.ties.run ??= { sessionId: `run-${request.runId}`, atMs: 0 };
+      deps.keeper.change(record, {
+        runId: request.runId,
+        kind: request.name ?? record.agent.kind,
+        // As named, or none: its working directory may be a home that nobody wants saved.
+        workspace: workspace.path,
+        ...("own" in cgroups && { cgroups: cgroups.own, ownCgroup: true }),
+      });
+      deps.keeper.retie(record);
+      const cgroupRefused = "own" in cgroups ? null : cgroups.refused;
+      return { agent: record.agent, workspaceRefused: workspace.refused, cgroupRefused };
+    },
+    async reportExit(report) {
+      checkStatus(report);
+      if (report.run) checkClaim({ ...report, ...report.run });
+      if (isKnown(report, deps)) return;
+      if (!report.run) throw new ObserverError("not_found", `Process ${report.pid} is no agent`);
+      const trust = trustOf(report, deps);
+      const { path } = await confirmWorkspace(report.run.workspace, trust);
+      // It may have been adopted while the directory was looked at.
+      if (!isKnown(report, deps)) tellWhole(report, { run: report.run, workspace: path }, deps);
+    },
+  };
+}
 
-  const mayActFor = (callerUid: number, uid: number): boolean =>
-    callerUid === 0 || callerUid === host.uid || callerUid === uid;
+function trustOf(
+  { callerUid }: { callerUid: number },
+  { host }: RunsDeps,
+): { callerUid: number; isOurs: boolean } {
+  return { callerUid, isOurs: callerUid === 0 || callerUid === host.uid };
+}
 
-  async function adoptRun(request: AdoptRequest): Promise<Adoption> {
-    checkClaim(request);
-    const { pid, startTicks, runId } = request;
-    // Before anything that waits, so that a claim of a stranger opens nothing.
-    checkProcess(request);
-    const workspace = await confirmWorkspace(request);
-    checkProcess(request);
-    const known = records.record({ pid, startTicks });
-    const other = records.live().find(({ agent }) => agent.runId === runId);
-    if ((known?.agent.runId ?? runId) !== runId || (other && other !== known)) {
-      throw new ObserverError("conflict", `Process ${pid} or run ${runId} is taken by another one`);
-    }
-    const record = known ?? begin(request);
-    const own = ownCgroupOf(request);
-    const session = { sessionId: `run-${runId}`, atMs: 0 };
-    record.ties.run ??= session;
-    keeper.change(record, {
-      runId,
-      kind: request.name ?? record.agent.kind,
-      // Named by the caller, or none: its working directory may be a home that nobody wants saved.
-      workspace: workspace.path,
-      ...("cgroups" in own && { cgroups: own.cgroups, ownCgroup: true }),
-    });
-    keeper.retie(record);
-    return {
-      agent: record.agent,
-      workspaceRefused: workspace.refused,
-      cgroupRefused: "refused" in own ? own.refused : null,
-    };
+function checkOwner(pid: number, uid: number, trust: ReturnType<typeof trustOf>): void {
+  if (trust.isOurs || trust.callerUid === uid) return;
+  throw new ObserverError("not_permitted", `Process ${pid} belongs to another user`);
+}
+
+function checkProcess(request: AdoptRequest, deps: RunsDeps): void {
+  const { pid, startTicks } = request;
+  const uid = deps.host.readUid(pid);
+  if (uid === null || stateOf(deps.host, { pid, startTicks }).state !== "alive") {
+    throw new ObserverError("not_found", `Process ${pid} has ended, or is another one now`);
   }
+  if (pid === deps.host.pid) throw new ObserverError("not_permitted", "This is observer itself");
+  checkOwner(pid, uid, trustOf(request, deps));
+}
 
-  function checkProcess({ pid, startTicks, callerUid }: AdoptRequest): void {
-    const uid = host.readUid(pid);
-    if (uid === null || stateOf(host, { pid, startTicks }).state !== "alive") {
-      throw new ObserverError("not_found", `Process ${pid} has ended, or is another one now`);
-    }
-    if (pid === host.pid || !mayActFor(callerUid, uid)) throw notPermitted(pid);
+/** `workspace` as confirmed. */
+function recordFor(request: AdoptRequest, deps: RunsDeps): AgentRecord {
+  const { pid, startTicks, runId } = request;
+  const { records } = deps;
+  const known = records.record({ pid, startTicks }) ?? begin(request, deps);
+  const other = records.live().find(({ agent }) => agent.runId === runId);
+  if ((known.agent.runId ?? runId) !== runId || (other && other !== known)) {
+    throw new ObserverError("conflict", `Process ${pid} or run ${runId} is taken by another one`);
   }
+  return known;
+}
 
-  function begin(request: AdoptRequest): AgentRecord {
-    const { pid, startTicks, runId, name } = request;
-    const process = deps.finder.look(pid);
-    // The look may have found it by itself.
-    const found = records.record({ pid, startTicks });
-    if (found) return found;
-    const command = process?.command ?? [];
-    const ruleKind = process && deps.finder.kindOf(process);
-    const kind = name ?? ruleKind ?? kindOfProgram(command);
-    const facts = { host, redact: deps.redact, nowMs: clock.now() };
-    const agent = profileOf({ pid, startTicks, kind, command }, facts);
-    if (!agent) throw new ObserverError("not_found", `Process ${pid} has ended`);
-    const ties: SessionTies = { ...NO_TIES, run: { sessionId: `run-${runId}`, atMs: 0 } };
-    const record = keeper.begin({ ...agent, runId, workspace: null }, { ruleKind, ties });
-    deps.finder.claimTree(record);
-    return record;
+function begin(request: AdoptRequest, { host, clock, redact, records, finder, keeper }: RunsDeps) {
+  const { pid, startTicks, runId, name, workspace } = request;
+  if (records.live().some(({ agent }) => agent.runId === runId)) {
+    throw new ObserverError("conflict", `Run ${runId} has another process`);
   }
+  const process = finder.look(pid);
+  // The look may have found it by itself.
+  const found = records.record({ pid, startTicks });
+  if (found) return found;
+  const command = process?.command ?? [];
+  const ruleKind = process && finder.kindOf(process);
+  const kind = name ?? ruleKind ?? kindOfProgram(command);
+  const facts = { host, redact, nowMs: clock.now() };
+  const agent = profileOf({ pid, startTicks, kind, command }, facts);
+  if (!agent) throw new ObserverError("not_found", `Process ${pid} has ended`);
+  const ties: SessionTies = { ...NO_TIES, run: { sessionId: `run-${runId}`, atMs: 0 } };
+  const record = keeper.begin({ ...agent, runId, workspace }, { ruleKind, ties });
+  finder.claimTree(record);
+  return record;
+}
 
-  function ownCgroupOf({
-    cgroups: claimed,
-    runId,
+function cgroupsOf(
+  { cgroups: claimed, runId, pid }: AdoptRequest,
+  { host, cgroupParent }: RunsDeps,
+): { own: CgroupDirectories } | { refused: string | null } {
+  if (claimed === null) return { refused: null };
+  const actual = host.cgroupsOf(pid);
+  return confirmCgroups({ claimed, actual }, { runId, parentName: cgroupParent });
+}
+
+/** Whether the report was taken for an agent that is known; its process must be dead in any case. */
+function isKnown(report: ExitReport, deps: RunsDeps): boolean {
+  const { pid, startTicks, exitCode, signal, coreDumped } = report;
+  const record = deps.records.record({ pid, startTicks });
+  if (record) checkOwner(pid, record.agent.uid, trustOf(report, deps));
+  if (record?.endedMs != null) return true;
+  if (record && deps.exits.heardParent(record.agent, { exitCode, signal, coreDumped })) return true;
+  if (record || stateOf(deps.host, { pid, startTicks }).state === "alive") {
+    throw new ObserverError("conflict", `Process ${pid} is alive`);
+  }
+  return false;
+}
+
+/** The whole life of a program that was over before anybody looked, by the word of its parent. */
+function tellWhole(
+  report: ExitReport,
+  { run, workspace }: { run: RunClaim & { command: string[] }; workspace: string | null },
+  { host, clock, finder, keeper, redact }: RunsDeps,
+): void {
+  const { pid, startTicks, callerUid, exitCode, signal, coreDumped } = report;
+  const ruleKind = finder.kindOf({ pid, command: run.command });
+  const nowMs = clock.now();
+  const sessionId = `run-${run.runId}`;
+  const agent: Agent = {
+    id: agentId({ pid, startTicks }),
     pid,
-  }: AdoptRequest): { cgroups: CgroupDirectories } | { refused: string | null } {
-    if (claimed === null) return { refused: null };
-    const actual = host.cgroupsOf(pid);
-    const names = ["unified", "memory", "freezer"] as const;
-    const moved = names.find((name) => claimed[name] !== null && claimed[name] !== actual[name]);
-    if (moved) return { refused: `the process is not in the ${moved} cgroup that was named` };
-    const own = ownDirectories(actual, { runId, parentName: deps.cgroupParent });
-    if (own === null) {
-      return { refused: "the cgroup is not one that observer makes for a run" };
-    }
-    return { cgroups: own };
-  }
-
-  async function confirmWorkspace({
+    startTicks,
+    kind: run.name ?? ruleKind ?? kindOfProgram(run.command),
+    startedMs: Math.min(nowMs, host.startedMs(startTicks, nowMs)),
+    uid: callerUid,
+    cwd: workspace,
+    command: commandText(run.command, redact),
+    sessionId,
     workspace,
-    callerUid,
-  }: Pick<AdoptRequest, "workspace" | "callerUid">): Promise<{
-    path: string | null;
-    refused: string | null;
-  }> {
-    if (workspace === null) return { path: null, refused: null };
-    const isOurs = callerUid === 0 || callerUid === host.uid;
-    const answer = await Promise.race([
-      lookAtDirectory(workspace),
-      Bun.sleep(WORKSPACE_PATIENCE_MS).then(() => "it does not answer"),
-    ]);
-    if (typeof answer === "string") return { path: null, refused: answer };
-    if (!isOurs && answer.uid !== callerUid) {
-      return { path: null, refused: "it does not belong to the one who started the run" };
-    }
-    return { path: answer.path, refused: null };
-  }
-
-  async function reportExit(report: ExitReport): Promise<void> {
-    const { pid, startTicks, exitCode, signal, coreDumped, callerUid, run } = report;
-    if (run) checkClaim({ ...run, pid, startTicks });
-    if (!isStatus(report)) throw new ObserverError("invalid", "An exit needs a code or a signal");
-    const status: ExitStatus = { exitCode, signal, coreDumped };
-    const record = records.record({ pid, startTicks });
-    if (record) {
-      if (!mayActFor(callerUid, record.agent.uid)) throw notPermitted(pid);
-      // Reported already: the kernel was faster.
-      if (record.endedMs !== null || deps.exits.heardParent(record.agent, status)) return;
-      throw new ObserverError("conflict", `Process ${pid} is alive`);
-    }
-    if (!run) throw new ObserverError("not_found", `Process ${pid} is no agent`);
-    if (stateOf(host, { pid, startTicks }).state === "alive") {
-      throw new ObserverError("conflict", `Process ${pid} is alive`);
-    }
-    const workspace = await confirmWorkspace({ ...run, callerUid });
-    // Adopted while the directory was looked at.
-    if (records.record({ pid, startTicks })) return reportExit(report);
-    tellWhole({ report, run, workspace: workspace.path });
-  }
-
-  function tellWhole(told: {
-    report: ExitReport;
-    run: RunClaim & { command: string[] };
-    workspace: string | null;
-  }): void {
-    const { report, run, workspace } = told;
-    const { pid, startTicks, callerUid, exitCode, signal, coreDumped } = report;
-    const ruleKind = deps.finder.kindOf({ pid, command: run.command });
-    const nowMs = clock.now();
-    const agent: Agent = {
-      id: agentId({ pid, startTicks }),
-      pid,
-      startTicks,
-      kind: run.name ?? ruleKind ?? kindOfProgram(run.command),
-      startedMs: Math.min(nowMs, host.startedMs(startTicks, nowMs)),
-      uid: callerUid,
-      cwd: workspace,
-      command: commandText(run.command, deps.redact),
-      sessionId: `run-${run.runId}`,
-      workspace,
-      runId: run.runId,
-      cgroups: NO_CGROUPS,
-      ownCgroup: false,
-    };
-    const ties: SessionTies = { ...NO_TIES, run: { sessionId: `run-${run.runId}`, atMs: 0 } };
-    const status = { exitCode, signal, coreDumped };
-    keeper.tellWhole(
-      { agent, ruleKind, ties, endedMs: null, orphansSeen: true },
-      { status, atMs: nowMs, seenBy: ["parent"] },
-    );
-  }
-
-  return { adoptRun, reportExit };
-}
-
-function notPermitted(pid: number): ObserverError {
-  return new ObserverError("not_permitted", `Process ${pid} belongs to another user`);
-}
-
-function checkClaim({ pid, startTicks, runId, name, workspace }: ProcessId & RunClaim): void {
-  const wrong = [
-    Number.isSafeInteger(pid) && pid > 1 ? null : "pid must be a process",
-    Number.isSafeInteger(startTicks) && startTicks >= 0 ? null : "startTicks must be clock ticks",
-    ID_PATTERN.test(runId) ? null : "runId must be lower-case letters, digits and dashes",
-    name === null || NAME.test(name) ? null : "name must be letters, digits, spaces, dots, dashes",
-    workspace?.startsWith("/") !== false ? null : "workspace must be an absolute path",
-  ].filter((problem) => problem !== null);
-  if (wrong.length > 0) throw new ObserverError("invalid", wrong.join("; "));
-}
-
-function isStatus({ exitCode, signal }: ExitStatus): boolean {
-  const isCode = exitCode !== null && Number.isInteger(exitCode) && exitCode >= 0;
-  return signal === null ? isCode && exitCode < 256 : /^SIG[A-Z0-9+]{1,12}$/.test(signal);
-}
-
-/** What a program that no rule knows is called. */
-function kindOfProgram(command: readonly string[]): string {
-  const name = (command[0] ?? "").split("/").at(-1) ?? "";
-  return name.replace(/[^A-Za-z0-9._-]/g, "").slice(0, 64) || "run";
-}
-
-/** Why it cannot be a workspace, or what it is. */
-async function lookAtDirectory(path: string): Promise<string | { path: string; uid: number }> {
-  try {
-    const real = await realpath(path);
-    const found = await stat(real);
-    return found.isDirectory() ? { path: real, uid: found.uid } : "it is no directory";
-  } catch {
-    return "it does not exist, or cannot be looked at";
-  }
+    runId: run.runId,
+    cgroups: NO_CGROUPS,
+    ownCgroup: false,
+  };
+  const ties: SessionTies = { ...NO_TIES, run: { sessionId, atMs: 0 } };
+  keeper.tellWhole(
+    { agent, ruleKind, ties, endedMs: null, orphansSeen: true },
+    { status: { exitCode, signal, coreDumped }, atMs: nowMs, seenBy: ["parent"] },
+  );
 }

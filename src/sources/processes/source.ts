@@ -19,6 +19,8 @@ import type { Host } from "./host.ts";
 import { createKeeper } from "./keeper.ts";
 import { createKernelFeed, type KernelFeed } from "./kernel-feed.ts";
 import { createLoops } from "./loops.ts";
+import { createMemory } from "./memory.ts";
+import { createOutbox } from "./outbox.ts";
 import { createRecords, type Records } from "./registry.ts";
 import { parseUserRules } from "./rules.ts";
 import { createRuns, type Runs } from "./runs.ts";
@@ -80,16 +82,18 @@ export function createProcessSource(
   const userRules = parseUserRules(options.rules);
   const parentOf = (pid: number): number | null => host.readStat(pid)?.ppid ?? null;
   const records = createRecords({ now, ownPid: host.pid, parentOf });
-  const keeper = createKeeper({ ...deps, records, exits: () => exits });
+  const outbox = createOutbox(deps);
+  const memory = createMemory({ ...deps, boot: host.boot });
+  const keeper = createKeeper({ ...deps, records, outbox, memory, exits: () => exits });
   const exits = createExits({ host, clock, watcher, onExit: keeper.end });
   const looks = createSessionLooks({ host, now });
-  const parts = { ...deps, ...options, redact, records, keeper, exits, looks };
+  const parts = { ...deps, ...options, redact, records, keeper, exits, looks, outbox };
   const handlers = createHandlers({
     ...parts,
     children: createChildren(deps),
     finder: () => finder,
   });
-  const finder = createFinder({ ...options, userRules }, { host, records, now, ...handlers });
+  const finder = createFinder({ ...parts, userRules, now, ...handlers });
   const follow = createFollow(parts);
   const feed = createKernelFeed(deps, {
     onFork: finder.heardFork,
@@ -103,7 +107,7 @@ export function createProcessSource(
     ...createRuns({ ...parts, finder }),
     registry: records,
     async start() {
-      for (const row of deps.rows.all()) handlers.resume(row);
+      for (const row of memory.all()) handlers.resume(row);
       // Open before the first look, so that nothing is missed in between.
       if (options.enabled) await feed.open();
       scans.now("full");

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { EventDraft } from "../../../src/core/event.ts";
-import { createKit, type Kit, waitFor } from "./kit.ts";
+import { createKit, interruptionsOf, type Kit, waitFor } from "./kit.ts";
 
 interface Death {
   name: string;
@@ -50,7 +50,7 @@ describe.each([true, false])("with process events of the kernel: %p", (connector
         });
         await waitFor("the start", () => kit.of("process_start", child.pid)[0]);
         if (signal) child.kill(signal);
-        else child.stdin.end("\n");
+        else await child.stdin.end();
         const exit = await kit.exitOf(child.pid);
         expect(exit.data).toMatchObject(data);
         const { exit_code: exitCode, signal: told } = exit.data;
@@ -63,10 +63,16 @@ describe.each([true, false])("with process events of the kernel: %p", (connector
         expect(kit.of("process_start", child.pid)).toHaveLength(1);
         expect(kit.of("process_exit", child.pid)).toHaveLength(1);
         const call: EventDraft[] = works
-          ? [{ kind: "tool_call", source: "t", sessionId: session, data: { tool: "x", call_id: "1" } }]
+          ? [
+              {
+                kind: "tool_call",
+                source: "t",
+                sessionId: session,
+                data: { tool: "x", call_id: "1" },
+              },
+            ]
           : [];
         const events = kit.drafts.filter((draft) => draft.sessionId === session);
-        const { interruptionsOf } = await import("./kit.ts");
         expect(interruptionsOf([...call, ...events])).toEqual(works ? working : idle);
       });
     }

@@ -12,10 +12,7 @@ import { openProcConnector } from "../../../src/kernel/proc-connector.ts";
 import { readStat } from "../../../src/kernel/procfs.ts";
 import { startWatcher, type Watcher } from "../../../src/kernel/watcher.ts";
 import { createHost, type Host } from "../../../src/sources/processes/host.ts";
-import {
-  createProcessSource,
-  type ProcessSource,
-} from "../../../src/sources/processes/source.ts";
+import { createProcessSource, type ProcessSource } from "../../../src/sources/processes/source.ts";
 import { createAgentRows } from "../../../src/store/agent-rows.ts";
 import { migrate } from "../../../src/store/migrations.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
@@ -67,7 +64,10 @@ interface SpawnOptions {
   cwd?: string;
 }
 
-export async function waitFor<T>(what: string, look: () => T | null | undefined | false): Promise<T> {
+export async function waitFor<T>(
+  what: string,
+  look: () => T | null | undefined | false,
+): Promise<T> {
   const untilMs = Date.now() + PATIENCE_MS;
   for (;;) {
     const found = look();

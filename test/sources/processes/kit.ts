@@ -1,14 +1,16 @@
 // A process source on the real kernel of this machine, with programs that look like agents to it and nobody else.
 
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Database } from "bun:sqlite";
 import type { ProcessId } from "../../../src/core/agent.ts";
 import { systemClock } from "../../../src/core/clock.ts";
+import { messageOf } from "../../../src/core/errors.ts";
 import type { EventDraft, ObserverEvent } from "../../../src/core/event.ts";
 import { newId } from "../../../src/core/ids.ts";
 import { openProcConnector } from "../../../src/kernel/proc-connector.ts";
+import { openPidfd, pidfdExit } from "../../../src/kernel/pidfd.ts";
 import { readStat } from "../../../src/kernel/procfs.ts";
 import { startWatcher, type Watcher } from "../../../src/kernel/watcher.ts";
 import { createHost, type Host } from "../../../src/sources/processes/host.ts";
@@ -35,6 +37,8 @@ export interface KitOptions {
   endedByUs?: (process: ProcessId) => boolean;
   rules?: string[];
   cgroupParent?: string;
+  /** Of an earlier kit, for a restart. */
+  kind?: string;
 }
 
 export interface Kit {
@@ -48,14 +52,15 @@ export interface Kit {
   log: ReturnType<typeof createFakeLog>;
   database: Database;
   /** Starts a shell program that is an agent of the kit's kind. */
-  spawn(script: string, options?: SpawnOptions): Bun.Subprocess<"pipe", "pipe", "inherit">;
+  spawn(script: string, options?: SpawnOptions): Bun.Subprocess<"pipe", "pipe", "ignore">;
   /** A program file of that name; returns its path. */
   program(name: string, script: string): string;
   /** Drafts of one kind about a process. */
   of(kind: EventDraft["kind"], pid: number): EventDraft[];
+  started(pid: number): Promise<EventDraft>;
   exitOf(pid: number): Promise<EventDraft>;
-  /** Types of interruptions that the events so far make. */
-  interruptions(before?: EventDraft[]): string[];
+  /** Starts and ends that were told of a process. */
+  told(pid: number): { starts: number; exits: number };
   stop(): Promise<void>;
 }
 
@@ -80,7 +85,7 @@ export async function waitFor<T>(
 export async function createKit(options: KitOptions = {}): Promise<Kit> {
   const directory = mkdtempSync(join(tmpdir(), "observer-agents-"));
   chmodSync(directory, 0o755);
-  const kind = `kit-${newId()}`;
+  const kind = options.kind ?? `kit-${newId()}`;
   const database = options.database ?? openMemory();
   const drafts: EventDraft[] = [];
   const metrics = createMetrics();
@@ -136,7 +141,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
     spawn(script, { env, cwd } = {}) {
       const path = program(`${kind}-${newId()}`, script);
       const child = Bun.spawn([path], {
-        stdio: ["pipe", "pipe", "inherit"],
+        stdio: ["pipe", "pipe", "ignore"],
         env: { PATH: "/usr/bin:/bin", ...env },
         cwd: cwd ?? directory,
       });
@@ -144,7 +149,11 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
       return child;
     },
     exitOf: (pid) => waitFor(`the end of ${pid}`, () => of("process_exit", pid)[0]),
-    interruptions: (before = []) => interruptionsOf([...before, ...own(drafts, kind)]),
+    started: (pid) => waitFor(`the start of ${pid}`, () => of("process_start", pid)[0]),
+    told: (pid) => ({
+      starts: of("process_start", pid).length,
+      exits: of("process_exit", pid).length,
+    }),
     async stop() {
       await source.stop();
       await watcher?.stop();
@@ -159,11 +168,6 @@ export function openMemory(): Database {
   const database = new Database(":memory:", { strict: true });
   migrate(database);
   return database;
-}
-
-/** Only what this kit's programs did: the machine may have others. */
-function own(drafts: EventDraft[], kind: string): EventDraft[] {
-  return drafts.filter(({ agent }) => agent === kind);
 }
 
 /** As the pipeline would: each trouble once. */
@@ -194,9 +198,41 @@ export function identityOf(pid: number): ProcessId {
   return { pid, startTicks: stat.startTicks };
 }
 
-/** A copy of a program of the host under another name. */
-export function copyProgram(from: string, to: string): void {
-  mkdirSync(join(to, ".."), { recursive: true });
-  copyFileSync(from, to);
-  chmodSync(to, 0o755);
+export interface KernelProbe {
+  /** Null: the kernel reports processes to us; else why not. */
+  connector: string | null;
+  /** The kernel keeps exit statuses with pidfds, as since 6.15. */
+  exitInfo: boolean;
+}
+
+/** What the tests may expect of this kernel; prints what is missing. */
+export async function probeKernel(): Promise<KernelProbe> {
+  const connector = await openProcConnector().then(
+    ({ fd, close }) => {
+      close();
+      closeSync(fd);
+      return null;
+    },
+    (thrown: unknown) => messageOf(thrown),
+  );
+  const exitInfo = await hasExitInfo();
+  if (connector !== null) console.log(`skipped: deaths told by the kernel: ${connector}`);
+  if (!exitInfo) console.log("skipped: exit statuses of pidfds: this kernel keeps none");
+  return { connector, exitInfo };
+}
+
+async function hasExitInfo(): Promise<boolean> {
+  const child = Bun.spawn(["sleep", "60"]);
+  try {
+    const fd = openPidfd(child.pid);
+    child.kill("SIGKILL");
+    await child.exited;
+    const status = pidfdExit(fd);
+    closeSync(fd);
+    return status !== null;
+  } catch {
+    return false;
+  } finally {
+    child.kill("SIGKILL");
+  }
 }

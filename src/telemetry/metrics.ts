@@ -98,6 +98,37 @@ export const METRICS = {
     help: "Live stream frames not sent to a slow subscriber.",
     labels: [],
   },
+  observer_agents: { type: "gauge", help: "Agents that live now.", labels: [] },
+  observer_process_scans_total: {
+    type: "counter",
+    help: "Looks at all processes, by how: incremental, full.",
+    labels: ["how"],
+  },
+  observer_process_scan_ms: {
+    type: "gauge",
+    help: "Duration of the last look at all processes, in milliseconds.",
+    labels: [],
+  },
+  observer_process_events_total: {
+    type: "counter",
+    help: "Process events of the kernel, by what: fork, exec, exit, coredump.",
+    labels: ["what"],
+  },
+  observer_process_events_lost_total: {
+    type: "counter",
+    help: "Times that process events of the kernel were lost; a full look follows.",
+    labels: [],
+  },
+  observer_agent_exits_total: {
+    type: "counter",
+    help: "Ends of agents, by the first who told: pidfd, proc_connector, zombie, parent, gone.",
+    labels: ["seen_by"],
+  },
+  observer_child_exits_dropped_total: {
+    type: "counter",
+    help: "Violent deaths of agents' children not kept because one agent had too many.",
+    labels: [],
+  },
   observer_inbox_events: { type: "gauge", help: "Events waiting for the tick.", labels: [] },
   observer_inbox_bytes: {
     type: "gauge",

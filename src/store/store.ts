@@ -13,7 +13,7 @@ import { createEventRows, type EventRow, type EventRows, type StoredEvent } from
 import { createFollower } from "./follower.ts";
 import { createInterruptionRows, INTERRUPTION_LISTING } from "./interruption-rows.ts";
 import { listRows, type Listing } from "./list-rows.ts";
-import { createMeta } from "./meta.ts";
+import { createMeta, type Facts } from "./meta.ts";
 import type { OperationsRing } from "./operations-ring.ts";
 import type { ListQuery, Page } from "./query.ts";
 import { createReactionRows, REACTION_LISTING } from "./reaction-rows.ts";
@@ -59,6 +59,7 @@ export interface Store {
   readonly reactions: Listable<ReactionRecord>;
   readonly checkpoints: Listable<Checkpoint>;
   readonly checkpointRows: CheckpointRows;
+  readonly facts: Facts;
   /**
    * Syncs what was written since the last time, in every mode: without it a power cut in `normal` mode would
    * cost everything since the log was last folded in, which a quiet database does rarely.
@@ -131,6 +132,7 @@ export function createStore(options: StoreOptions): Store {
     reactions: listing(REACTION_LISTING, reactions.get),
     checkpoints: listing(CHECKPOINT_LISTING, (id) => checkpointRows.get(id)),
     checkpointRows,
+    facts: meta.facts,
     broken: () => sync.broken()?.message ?? null,
     databaseBytes: () => Bun.file(database.filename).size,
     close() {

@@ -21,7 +21,8 @@ const started = performance.now();
 const staging = "dist/.staging/observer";
 mkdirSync("dist/.staging", { recursive: true });
 const result = await Bun.build({
-  entrypoints: ["src/main.ts"],
+  // The second is the waiting thread's file; kernel/watcher.ts knows the name that it gets inside.
+  entrypoints: ["src/main.ts", "src/kernel/watch.worker.ts"],
   target: "bun",
   format: "esm",
   bytecode: true,

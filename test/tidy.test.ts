@@ -116,7 +116,7 @@ describe("layers", () => {
     expect(cycles).toEqual([]);
   });
 
-  test("every file is reached from main.ts", () => {
+  test("every file is reached from main.ts or is a thread's entry", () => {
     const reached = new Set<string>();
     const visit = (path: string): void => {
       if (reached.has(path) || !existsSync(join(ROOT, path))) return;
@@ -124,6 +124,7 @@ describe("layers", () => {
       if (/\.tsx?$/.test(path)) for (const next of localImports(path)) visit(next);
     };
     visit("src/main.ts");
+    for (const path of PROGRAM.filter((path) => path.endsWith(".worker.ts"))) visit(path);
     const page = SOURCES.filter((path) => path.startsWith("src/dashboard/page/"));
     visit("src/dashboard/page/app.ts");
     const dead = [...PROGRAM, ...page].filter(

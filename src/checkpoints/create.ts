@@ -215,7 +215,7 @@ export function helperNote(directory: string, id: string): string {
 function noteHelper(directory: string, id: string, started: StartedHelper): void {
   const path = helperNote(directory, id);
   ensurePrivate(join(directory, "running"));
-  const { pid, startTime } = started;
-  writeFileSync(path, JSON.stringify({ pid, startTime }), { mode: PRIVATE_FILE });
+  const { pid, startTicks } = started;
+  writeFileSync(path, JSON.stringify({ pid, startTicks }), { mode: PRIVATE_FILE });
   void started.exited.finally(() => rmSync(path, { force: true }));
 }

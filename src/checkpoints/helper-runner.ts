@@ -1,7 +1,7 @@
 // Starts the helper for one operation, waits for it no longer than its deadline, and then ends it for good.
 
 import { messageOf, ObserverError } from "../core/errors.ts";
-import { startTimeOf } from "./occupants.ts";
+import { startTicksOf } from "./occupants.ts";
 import type {
   HelperAnswer,
   HelperContext,
@@ -17,7 +17,8 @@ const STDERR_CHARS_MAX = 2_000;
 
 export interface StartedHelper {
   pid: number;
-  startTime: string;
+  /** Clock ticks after boot; -1 when it was gone before anybody looked. */
+  startTicks: number;
   /** Resolves when the process is gone, however. */
   exited: Promise<unknown>;
 }
@@ -55,7 +56,7 @@ export function createHelperRunner({ command, context }: HelperRunnerOptions): H
       const child = start(command, JSON.stringify(message));
       running.add(child.pid);
       const exited = child.exited.finally(() => running.delete(child.pid));
-      call.onStart?.({ pid: child.pid, startTime: startTimeOf(child.pid) ?? "", exited });
+      call.onStart?.({ pid: child.pid, startTicks: startTicksOf(child.pid) ?? -1, exited });
       const text = await raced(child, call);
       return parsed(text) as Operations[typeof call.op]["answer"];
     },

@@ -5,7 +5,7 @@ import type { Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { helperNote, type Creator } from "./create.ts";
 import { giveUpJournal, openJournals, removeUnfinished, writeJournal } from "./journal.ts";
-import { startTimeOf } from "./occupants.ts";
+import { startTicksOf } from "./occupants.ts";
 import type { Restorer } from "./restorer.ts";
 import type { ServiceParts } from "./service-parts.ts";
 
@@ -78,9 +78,9 @@ function helperLives(directory: string, id: string): boolean {
   try {
     const note = JSON.parse(readFileSync(helperNote(directory, id), "utf8")) as {
       pid: number;
-      startTime: string;
+      startTicks: number;
     };
-    return startTimeOf(note.pid) === note.startTime;
+    return startTicksOf(note.pid) === note.startTicks;
   } catch {
     // No note: it never started, or ended under our eyes.
     return false;

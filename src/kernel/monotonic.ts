@@ -1,0 +1,15 @@
+// The kernel's own clock, the same in every thread and in the time stamps of its messages.
+
+import { checked, libc } from "./libc.ts";
+
+const CLOCK_MONOTONIC = 1;
+const NS_PER_MS = 1e6;
+
+// struct timespec on 64-bit hosts: { s64 sec; s64 nsec; }.
+const time = new BigInt64Array(2);
+
+/** CLOCK_MONOTONIC in milliseconds, with fractions. Throws `SystemCallError`, and where there is no C library. */
+export function monotonicMs(): number {
+  checked("clock_gettime", libc().clock_gettime(CLOCK_MONOTONIC, time));
+  return Number(time[0]) * 1_000 + Number(time[1]) / NS_PER_MS;
+}

@@ -1,0 +1,305 @@
+// Waits for the kernel in a thread of its own, so that nothing is polled and nothing is stamped late.
+
+import { closeSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { messageOf, ObserverError } from "../core/errors.ts";
+import { createEventfd, signalEventfd } from "./eventfd.ts";
+import { checked, libc } from "./libc.ts";
+import { epollLayout, SLOTS_MAX, writeEpollEvent } from "./structs/epoll-event.ts";
+import {
+  allocateWatchTable,
+  createWatchTable,
+  type WatchTable,
+  type WriteStep,
+} from "./structs/watch-table.ts";
+import {
+  STOP_SLOT,
+  type ThreadMessage,
+  type ThreadStart,
+  type ThreadWake,
+} from "./watch-messages.ts";
+
+/** linux/eventpoll.h */
+export const EPOLL = { IN: 1, PRI: 2, ERR: 8, HUP: 0x10, ET: 0x8000_0000 } as const;
+const EPOLL_CLOEXEC = 0x80000;
+const CTL_ADD = 1;
+const CTL_DEL = 2;
+
+/** The thread may hold an event of a watch that is cancelled; its fd number must not name something else meanwhile. */
+const CLOSE_DELAY_MS = 1_000;
+const START_PATIENCE_MS = 5_000;
+const STOP_PATIENCE_MS = 200;
+const TERMINATE_PATIENCE_MS = 2_000;
+
+export interface Wake {
+  /** Bits of `EPOLL`. */
+  events: number;
+  /** `monotonicMs` when the thread woke. */
+  atMs: number;
+  /** What was read, one per read; only with `drain`. */
+  chunks: Uint8Array[];
+  /** The armed steps were performed with this wake: all of them if `complete`, else up to the first that failed. */
+  acted: boolean;
+  complete: boolean;
+  /** How many times records were lost before they could be read (EPIPE of kmsg, ENOBUFS of netlink, main too busy). */
+  lost: number;
+  /** The fd gives nothing any more (EPOLLERR, end of file, a read error): it left epoll, `cancel` closes it. */
+  ended: boolean;
+}
+
+export interface Watch {
+  /**
+   * 1 to 3 writes of at most 56 bytes that the waiting thread performs at the next wake, once, before anybody is
+   * asked; replaces earlier ones. False, and nothing is armed, when earlier ones were performed and the wake that says so is still on
+   * its way. The files must stay open until `disarm`, `cancel` or the wake. Throws `ObserverError` `invalid`.
+   */
+  arm(steps: WriteStep[]): boolean;
+  /** False: already performed; a wake with `acted` tells of it. */
+  disarm(): boolean;
+  /** Leaves epoll now and closes the fd a while later. Afterwards only a wake with `acted` can still come. */
+  cancel(): void;
+}
+
+export interface WatchOptions {
+  /** Bits of `EPOLL`. */
+  events: number;
+  /** Without `drain` always so, because nobody reads the fd: each edge is one wake, equal ones that main has not seen yet are one. */
+  edge?: true;
+  /** The thread reads until there is nothing more; the fd must be non-blocking. For few and long-lived fds. */
+  drain?: boolean;
+  /** Runs on the main thread. What it throws goes to `onError`. */
+  onWake(wake: Wake): void;
+}
+
+export interface Watcher {
+  /**
+   * From here on the fd belongs to the watcher, which closes it. Throws `ObserverError` `unavailable` when the thread is
+   * gone, `overloaded` when 4,095 fds are watched; `SystemCallError` for an fd that cannot be waited for (then it stays the caller's).
+   */
+  watch(fd: number, options: WatchOptions): Watch;
+  /** `failed`: the thread died; nothing wakes any more. */
+  state(): "running" | "failed" | "stopped";
+  /** Ends the thread and closes every fd. */
+  stop(): Promise<void>;
+}
+
+interface Entry {
+  fd: number;
+  slot: number;
+  generation: number;
+  drain: boolean;
+  cancelled: boolean;
+  onWake(wake: Wake): void;
+}
+
+interface Shared {
+  epollFd: number;
+  table: WatchTable;
+  entries: (Entry | undefined)[];
+  free: number[];
+  onError(message: string): void;
+}
+
+/** Starts the waiting thread. Throws `ObserverError` `unavailable` with the reason where that cannot be. */
+export async function startWatcher(deps: { onError(message: string): void }): Promise<Watcher> {
+  const memory = allocateWatchTable();
+  const opened: number[] = [];
+  try {
+    const epollFd = checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC));
+    opened.push(epollFd);
+    const stopFd = createEventfd();
+    opened.push(stopFd);
+    const table = createWatchTable(memory);
+    const free = Array.from({ length: SLOTS_MAX - 1 }, (_, index) => SLOTS_MAX - 1 - index);
+    const shared: Shared = { epollFd, table, entries: [], free, onError: deps.onError };
+    const tag = { fd: stopFd, drain: false, slot: STOP_SLOT, generation: 0 };
+    control(epollFd, CTL_ADD, stopFd, writeEpollEvent(epollLayout(process.arch), EPOLL.IN, tag));
+    const thread = await startThread({ epollFd, memory }, shared);
+    return watcherOf(shared, thread, stopFd);
+  } catch (thrown) {
+    for (const fd of opened) closeSync(fd);
+    throw new ObserverError("unavailable", `The waiting thread: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
+}
+
+function watcherOf(shared: Shared, thread: Thread, stopFd: number): Watcher {
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    for (const entry of shared.entries) if (entry) shared.table.disarm(entry.slot);
+    signalEventfd(stopFd);
+    await Promise.race([thread.stopped, Bun.sleep(STOP_PATIENCE_MS)]);
+    // A thread that cannot be ended may still use its files, so they stay open.
+    if (!(await thread.terminate())) return;
+    for (const entry of shared.entries) if (entry) closeSync(entry.fd);
+    shared.entries = [];
+    closeSync(stopFd);
+    closeSync(shared.epollFd);
+  };
+  return {
+    watch(fd, options) {
+      if (stopping || thread.failed()) {
+        throw new ObserverError("unavailable", "The waiting thread is gone");
+      }
+      return addWatch(shared, fd, options);
+    },
+    state: () => (stopping ? "stopped" : thread.failed() ? "failed" : "running"),
+    stop: () => (stopping ??= stop()),
+  };
+}
+
+function addWatch(shared: Shared, fd: number, options: WatchOptions): Watch {
+  const { table, epollFd } = shared;
+  const slot = shared.free.pop();
+  if (slot === undefined) throw new ObserverError("overloaded", "Too many files are watched");
+  const drain = options.drain ?? false;
+  const generation = table.generation(slot);
+  const entry = { fd, slot, generation, drain, cancelled: false, onWake: options.onWake };
+  const bits = (drain ? options.events : options.events | EPOLL.ET) >>> 0;
+  shared.entries[slot] = entry;
+  try {
+    const event = writeEpollEvent(epollLayout(process.arch), bits, { fd, drain, slot, generation });
+    control(epollFd, CTL_ADD, fd, event);
+  } catch (thrown) {
+    shared.entries[slot] = undefined;
+    shared.free.push(slot);
+    throw thrown;
+  }
+  return {
+    arm: (steps) => !entry.cancelled && table.arm(slot, steps),
+    disarm: () => entry.cancelled || table.disarm(slot),
+    cancel: () => cancelEntry(shared, entry),
+  };
+}
+
+function cancelEntry(shared: Shared, entry: Entry): void {
+  if (entry.cancelled || shared.entries[entry.slot] !== entry) return;
+  entry.cancelled = true;
+  leaveEpoll(shared, entry);
+  shared.table.retire(entry.slot);
+  shared.table.disarm(entry.slot);
+  const close = (): void => {
+    if (shared.entries[entry.slot] !== entry) return;
+    // Steps were performed and main has not heard of it: the slot waits for that wake.
+    if (shared.table.isUnsettled(entry.slot)) return void setTimeout(close, CLOSE_DELAY_MS).unref();
+    shared.entries[entry.slot] = undefined;
+    closeSync(entry.fd);
+    shared.free.push(entry.slot);
+  };
+  setTimeout(close, CLOSE_DELAY_MS).unref();
+}
+
+function leaveEpoll(shared: Shared, entry: Entry): void {
+  try {
+    control(shared.epollFd, CTL_DEL, entry.fd, new Uint8Array(16));
+  } catch {
+    // It left before.
+  }
+}
+
+function control(epollFd: number, operation: number, fd: number, event: Uint8Array): void {
+  checked("epoll_ctl", libc().epoll_ctl(epollFd, operation, fd, event));
+}
+
+/** One message of the thread, on the main thread. */
+function deliver(shared: Shared, message: ThreadMessage & { kind: "wakes" }): void {
+  shared.table.addBacklog(-message.cost);
+  let at = 0;
+  for (const wake of message.wakes) {
+    const chunks = wake.lengths.map((length) => {
+      at += length;
+      return (message.data as Uint8Array).subarray(at - length, at);
+    });
+    const entry = shared.entries[wake.slot];
+    if (entry?.generation !== wake.generation) continue;
+    deliverOne(shared, entry, wake, { atMs: message.atMs, chunks });
+  }
+}
+
+function deliverOne(
+  shared: Shared,
+  entry: Entry,
+  wake: ThreadWake,
+  { atMs, chunks }: { atMs: number; chunks: Uint8Array[] },
+): void {
+  const acted = wake.stepsDone !== null;
+  if (acted) shared.table.settle(entry.slot);
+  if (entry.cancelled && !acted) return;
+  if (!entry.cancelled) {
+    shared.table.looks(entry.slot);
+    if (wake.ended) leaveEpoll(shared, entry);
+  }
+  try {
+    entry.onWake({
+      events: wake.events,
+      atMs,
+      chunks,
+      acted,
+      complete: acted && wake.stepsDone === wake.stepsArmed,
+      lost: wake.lost,
+      ended: wake.ended,
+    });
+  } catch (thrown) {
+    shared.onError(`What follows a wake failed: ${messageOf(thrown)}`);
+  }
+}
+
+interface Thread {
+  failed(): boolean;
+  stopped: Promise<void>;
+  /** False when it did not end in time. */
+  terminate(): Promise<boolean>;
+}
+
+/** In the compiled program the thread's file is built in, beside main.ts; see scripts/build.ts. */
+function threadFile(): string | URL {
+  const compiled = Bun.main.startsWith("/$bunfs/");
+  return compiled
+    ? "/$bunfs/root/kernel/watch.worker.js"
+    : new URL("./watch.worker.ts", import.meta.url);
+}
+
+async function startThread(start: ThreadStart, shared: Shared): Promise<Thread> {
+  const worker = new Worker(threadFile(), { workerData: start });
+  const ready = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  let state: "starting" | "running" | "ending" | "failed" = "starting";
+  const fail = (reason: string): void => {
+    ready.reject(new Error(reason));
+    stopped.resolve();
+    if (state === "running") {
+      state = "failed";
+      shared.onError(`The waiting thread died: ${reason}`);
+    }
+  };
+  worker.on("message", (message: ThreadMessage) => {
+    if (message.kind === "wakes") deliver(shared, message);
+    else if (message.kind === "ready") ready.resolve();
+    else if (message.kind === "stopped") stopped.resolve();
+    else fail(message.reason);
+  });
+  worker.on("error", (error: unknown) => fail(messageOf(error)));
+  worker.on("exit", (code: number) => fail(`it ended with ${code}`));
+  const late = setTimeout(
+    () => ready.reject(new Error("it did not start in time")),
+    START_PATIENCE_MS,
+  );
+  const terminate = async (): Promise<boolean> => {
+    state = "ending";
+    const ended = worker.terminate().then(() => true);
+    return Promise.race([ended, Bun.sleep(TERMINATE_PATIENCE_MS).then(() => false)]);
+  };
+  try {
+    await ready.promise;
+  } catch (thrown) {
+    await terminate();
+    throw thrown;
+  } finally {
+    clearTimeout(late);
+  }
+  state = "running";
+  // By itself it keeps no program alive.
+  worker.unref();
+  return { failed: () => state === "failed", stopped: stopped.promise, terminate };
+}

@@ -10,10 +10,10 @@ import {
   readOomCounters,
   tightestLimit,
 } from "../../kernel/cgroup-memory.ts";
-import { createInotify, INOTIFY, type Inotify, parseInotify } from "../../kernel/inotify.ts";
 import { monotonicMs } from "../../kernel/monotonic.ts";
-import { EPOLL, type Watch, type Watcher } from "../../kernel/watcher.ts";
+import { EPOLL, type Watcher } from "../../kernel/watcher.ts";
 import type { Log } from "../../telemetry/log.ts";
+import { createFileSignals, type FileSignals } from "./file-signals.ts";
 
 /** The signal comes before the count rises (measured: 2 ms at the median, 16 at most), so it is read again. */
 const REREAD_MS = [0, 2, 5, 10, 20, 50, 200];
@@ -40,18 +40,17 @@ export interface CountedKill {
   missed: boolean;
 }
 
-interface Counted {
+/** One cgroup whose kills are counted. */
+interface Counter {
   directory: string;
-  version: CgroupVersion;
   inode: number;
-  kills: number;
-  limitReached: number;
-  watch: Watch | null;
-  inotifyId: number | null;
-  /** Newest sign of the kernel that memory is at its end; milliseconds since the epoch. */
-  signalMs: number | null;
-  sample: MemorySample | null;
-  rereads: Set<ReturnType<typeof setTimeout>>;
+  kills(): number;
+  /** False when the kernel cannot tell of it, so that it must be asked. */
+  isSignalled: boolean;
+  signal(atMs: number): void;
+  /** `missed`: what rose did so before the watch began. */
+  read(missed?: boolean): void;
+  stop(): void;
 }
 
 export interface CounterDeps {
@@ -78,159 +77,147 @@ export interface CounterWatch {
 }
 
 export function createCounterWatch(deps: CounterDeps): CounterWatch {
-  const { watcher, clock, log } = deps;
-  const counted = new Map<string, Counted>();
-  const signals = createFileSignals(watcher, log, (directory) => {
-    const one = counted.get(directory);
-    if (one) signalled(one, clock.now());
-  });
+  const { watcher, clock } = deps;
+  const counters = new Map<string, Counter>();
+  const files =
+    watcher &&
+    createFileSignals(watcher, (directory) => counters.get(directory)?.signal(clock.now()));
   let polled: ReturnType<typeof setInterval> | null = null;
 
-  const read = (one: Counted, missed = false): void => {
-    if (counted.get(one.directory) !== one) return;
-    const now = readOomCounters(one.directory, one.version);
-    if (now === null) return void forget(one);
-    const before = one.kills;
-    const isMemcg = one.version === 1 ? one.signalMs !== null : now.limitReached > one.limitReached;
-    one.kills = now.kills;
-    one.limitReached = now.limitReached;
-    for (let kills = before + 1; kills <= now.kills; kills += 1) {
-      const { directory, version, inode, sample } = one;
-      const constraint = isMemcg ? "memcg" : null;
-      const atMs = one.signalMs ?? clock.now();
-      deps.onKill({ directory, version, inode, kills, constraint, sample, atMs, missed });
-    }
+  const forget = (directory: string): void => {
+    counters.get(directory)?.stop();
+    counters.delete(directory);
   };
-  const signalled = (one: Counted, atMs: number): void => {
-    const limit = tightestLimit(one.directory, one.version);
-    if (limit) one.sample = { limitBytes: limit.limitBytes, usageBytes: limit.usageBytes };
-    one.signalMs = atMs;
-    for (const timer of one.rereads) clearTimeout(timer);
-    one.rereads.clear();
-    const last = REREAD_MS.at(-1);
-    for (const afterMs of REREAD_MS) {
-      const timer = setTimeout(() => {
-        one.rereads.delete(timer);
-        read(one);
-        if (afterMs === last) one.signalMs = null;
-      }, afterMs);
-      one.rereads.add(timer);
-    }
-    deps.onSignal(one.directory);
-  };
-  const forget = (one: Counted): void => {
-    counted.delete(one.directory);
-    for (const timer of one.rereads) clearTimeout(timer);
-    one.watch?.cancel();
-    if (one.inotifyId !== null) signals.remove(one.inotifyId);
-  };
-  const listen = (one: Counted): void => {
-    if (watcher === null) return;
-    try {
-      const notifier = oomNotifier(one, createEventfd);
-      if (notifier.kind === "inotify") one.inotifyId = signals.add(notifier.path, one.directory);
-      else {
-        one.watch = watcher.watch(notifier.fd, {
-          events: EPOLL.IN,
-          onWake: ({ atMs }) => signalled(one, clock.now() - (monotonicMs() - atMs)),
-        });
-      }
-    } catch (thrown) {
-      log.debug("kills of a cgroup are polled", { cgroup: one.directory, reason: messageOf(thrown) });
-    }
-  };
-  const lookAtAll = (): void => {
-    for (const one of counted.values()) read(one);
+  const poll = (): void => {
+    polled ??= setInterval(() => {
+      for (const counter of counters.values()) counter.read();
+    }, POLL_MS);
+    polled.unref();
   };
 
   return {
     add({ directory, version, since }) {
-      const known = counted.get(directory);
-      if (known) return known;
-      const counters = readOomCounters(directory, version);
+      const known = counters.get(directory);
+      if (known) return { inode: known.inode, kills: known.kills() };
+      const found = readOomCounters(directory, version);
       const inode = inodeOf(directory);
-      if (counters === null || inode === null) return null;
-      const kills = Math.min(since(inode) ?? counters.kills, counters.kills);
-      const { limitReached } = counters;
-      const one: Counted = {
-        ...{ directory, version, inode, kills, limitReached },
-        ...{ watch: null, inotifyId: null, signalMs: null, sample: null, rereads: new Set() },
-      };
-      counted.set(directory, one);
-      listen(one);
-      if (one.watch === null && one.inotifyId === null && polled === null) {
-        polled = setInterval(lookAtAll, POLL_MS);
-        polled.unref();
-      }
-      read(one, true);
-      return one;
+      if (found === null || inode === null) return null;
+      const kills = Math.min(since(inode) ?? found.kills, found.kills);
+      const counter = createCounter(
+        { directory, version, inode, kills, limitReached: found.limitReached },
+        { ...deps, files, onGone: () => forget(directory) },
+      );
+      counters.set(directory, counter);
+      if (!counter.isSignalled) poll();
+      counter.read(true);
+      return { inode, kills };
     },
     remove(directory) {
-      const one = counted.get(directory);
-      if (!one) return;
-      read(one);
-      forget(one);
+      counters.get(directory)?.read();
+      forget(directory);
     },
     stop() {
-      for (const one of counted.values()) forget(one);
+      for (const directory of counters.keys()) forget(directory);
       if (polled !== null) clearInterval(polled);
-      signals.stop();
+      files?.stop();
     },
   };
 }
 
-interface FileSignals {
-  add(path: string, directory: string): number;
-  remove(id: number): void;
-  stop(): void;
+interface CounterStart {
+  directory: string;
+  version: CgroupVersion;
+  inode: number;
+  kills: number;
+  limitReached: number;
 }
 
-/** Changes of files, all by one descriptor, made when it is first needed. */
-function createFileSignals(
-  watcher: Watcher | null,
-  log: Log,
-  onChange: (directory: string) => void,
-): FileSignals {
-  let inotify: Inotify | null = null;
-  let watch: Watch | null = null;
-  const directories = new Map<number, string>();
+interface CounterParts extends CounterDeps {
+  files: FileSignals | null;
+  /** Its directory is not there any more. */
+  onGone(): void;
+}
 
-  const open = (): Inotify => {
-    const made = createInotify();
-    watch =
-      watcher?.watch(made.fd, {
-        events: EPOLL.IN,
-        drain: true,
-        onWake({ chunks }) {
-          // Several changes of one file are one reason to read it.
-          const changed = new Set<string>();
-          for (const { wd, mask } of chunks.flatMap(parseInotify)) {
-            if ((mask & INOTIFY.Q_OVERFLOW) !== 0) for (const all of directories.values()) changed.add(all);
-            const directory = directories.get(wd);
-            if (directory !== undefined) changed.add(directory);
-          }
-          for (const directory of changed) onChange(directory);
-        },
-      }) ?? null;
-    return made;
+function createCounter(start: CounterStart, deps: CounterParts): Counter {
+  const { directory, version, inode } = start;
+  let { kills, limitReached } = start;
+  let sample: MemorySample | null = null;
+  // Newest sign of the kernel that memory is at its end, milliseconds since the epoch.
+  let signalMs: number | null = null;
+  let stopped = false;
+  const rereads = new Set<ReturnType<typeof setTimeout>>();
+
+  const read = (missed = false): void => {
+    const now = stopped ? null : readOomCounters(directory, version);
+    if (now === null) return stopped ? undefined : deps.onGone();
+    const first = kills + 1;
+    const isMemcg = version === 1 ? signalMs !== null : now.limitReached > limitReached;
+    ({ kills, limitReached } = now);
+    for (let count = first; count <= now.kills; count += 1) {
+      const constraint = isMemcg ? "memcg" : null;
+      const atMs = signalMs ?? deps.clock.now();
+      deps.onKill({ directory, version, inode, kills: count, constraint, sample, atMs, missed });
+    }
   };
+  const clearRereads = (): void => {
+    for (const timer of rereads) clearTimeout(timer);
+    rereads.clear();
+  };
+  const signal = (atMs: number): void => {
+    const limit = tightestLimit(directory, version);
+    if (limit) sample = { limitBytes: limit.limitBytes, usageBytes: limit.usageBytes };
+    signalMs = atMs;
+    clearRereads();
+    for (const afterMs of REREAD_MS) {
+      const timer = setTimeout(() => {
+        rereads.delete(timer);
+        read();
+        if (rereads.size === 0) signalMs = null;
+      }, afterMs);
+      rereads.add(timer);
+    }
+    deps.onSignal(directory);
+  };
+  const stopListening = listen({ directory, version }, signal, deps);
 
   return {
-    add(path, directory) {
-      inotify ??= open();
-      const id = inotify.add(path, INOTIFY.MODIFY);
-      directories.set(id, directory);
-      return id;
-    },
-    remove(id) {
-      directories.delete(id);
-      inotify?.remove(id);
-    },
+    directory,
+    inode,
+    kills: () => kills,
+    isSignalled: stopListening !== null,
+    signal,
+    read,
     stop() {
-      watch?.cancel();
-      if (directories.size > 0) log.debug("cgroups were still watched", { count: directories.size });
+      stopped = true;
+      clearRereads();
+      stopListening?.();
     },
   };
+}
+
+/** Asks the kernel to tell. Returns the function that ends it; null where it cannot be had. */
+function listen(
+  cgroup: { directory: string; version: CgroupVersion },
+  signal: (atMs: number) => void,
+  { watcher, files, clock, log }: CounterParts,
+): (() => void) | null {
+  if (watcher === null || files === null) return null;
+  try {
+    const notifier = oomNotifier(cgroup, createEventfd);
+    if (notifier.kind === "inotify") {
+      const id = files.add(notifier.path, cgroup.directory);
+      return () => files.remove(id);
+    }
+    const watch = watcher.watch(notifier.fd, {
+      events: EPOLL.IN,
+      onWake: ({ atMs }) => signal(clock.now() - (monotonicMs() - atMs)),
+    });
+    return () => watch.cancel();
+  } catch (thrown) {
+    const reason = messageOf(thrown);
+    log.debug("kills of a cgroup are polled", { cgroup: cgroup.directory, reason });
+    return null;
+  }
 }
 
 function inodeOf(directory: string): number | null {

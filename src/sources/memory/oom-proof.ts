@@ -26,7 +26,10 @@ export interface OomProof {
 export type Owner = Pick<Agent, "pid" | "kind" | "sessionId" | "workspace" | "cwd">;
 
 /** One event for each proof. `boot`: first 8 digits of the boot id. `owner`: null for a process that is no agent's. */
-export function oomEvent(proof: OomProof, { boot, owner }: { boot: string; owner: Owner | null }): EventDraft {
+export function oomEvent(
+  proof: OomProof,
+  { boot, owner }: { boot: string; owner: Owner | null },
+): EventDraft {
   const { victimPid, comm, constraint, cgroup, limitBytes, usageBytes, anonRssBytes } = proof;
   return {
     kind: "oom_kill",

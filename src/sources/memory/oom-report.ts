@@ -10,7 +10,13 @@ import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { CountedKill, MemorySample } from "./counter-watch.ts";
 import type { OomMemory } from "./oom-memory.ts";
-import { type LoggedKill, oomEvent, type OomProof, type OomSource, type Owner } from "./oom-proof.ts";
+import {
+  type LoggedKill,
+  oomEvent,
+  type OomProof,
+  type OomSource,
+  type Owner,
+} from "./oom-proof.ts";
 
 /** Other proofs of a kill come within this time of the death. */
 const EXIT_PATIENCE_MS = 300;
@@ -43,7 +49,7 @@ export interface OomReport {
 }
 
 export function createOomReport(deps: ReportDeps): OomReport {
-  const { registry, mounts, clock, memory, metrics } = deps;
+  const { registry, mounts, memory, metrics } = deps;
   const hostKills = createHostKills(deps.vmstat);
   const missed: MissedKill[] = [];
 
@@ -53,7 +59,8 @@ export function createOomReport(deps: ReportDeps): OomReport {
     }
     void deps.offer([oomEvent(proof, { boot: deps.boot, owner })]).then(([receipt]) => {
       if (receipt?.status !== "rejected") onKept();
-      else deps.log.error("proof of a kill was not kept", { key: proof.key, reason: receipt.reason });
+      else
+        deps.log.error("proof of a kill was not kept", { key: proof.key, reason: receipt.reason });
     });
   };
   const withHost = (source: OomSource, isNews: boolean): OomSource[] =>
@@ -91,7 +98,10 @@ export function createOomReport(deps: ReportDeps): OomReport {
       const proof: OomProof = {
         key: `cgroup:${inode}:${kills}`,
         timeMs: logged?.timeMs ?? kill.atMs,
-        sources: withHost(kill.version === 1 ? "memory.oom_control" : "memory.events", !kill.missed),
+        sources: withHost(
+          kill.version === 1 ? "memory.oom_control" : "memory.events",
+          !kill.missed,
+        ),
         cgroup: directory,
         ...(constraint !== null && { constraint }),
         ...kill.sample,
@@ -149,9 +159,7 @@ function sampleAt(directory: string | null, { memoryVersion }: CgroupMounts): Me
 
 function hostSample(): MemorySample | null {
   const host = readHostMemory();
-  return (
-    host && { limitBytes: host.totalBytes, usageBytes: host.totalBytes - host.availableBytes }
-  );
+  return host && { limitBytes: host.totalBytes, usageBytes: host.totalBytes - host.availableBytes };
 }
 
 /** The host's own count of kills: one rise is one kill, and explains one proof. */

@@ -3,7 +3,7 @@
 /** Growth within this time makes the rate; what is older says little of what comes next. */
 const WINDOW_MS = 1_000;
 /** Two looks that are closer say more of the timer than of the process. */
-const SPAN_MIN_MS = 10;
+const SPAN_MIN_MS = 4;
 /** Smaller growth is a burst that ends by itself: a build that starts, a file that is read. Share of the limit. */
 const GROWTH_MIN_SHARE = 0.02;
 /** Steady growth, also a slow one, is seen after this time. */

@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -27,6 +27,9 @@ import {
 } from "../../src/kernel/procfs.ts";
 import { until } from "../support/cgroups.ts";
 import { withTempDirectory } from "../support/temp-directory.ts";
+
+// The machine may be busy, and the waits below take that into account.
+setDefaultTimeout(30_000);
 
 const asRoot = process.geteuid?.() === 0;
 const noNamespaces = !asRoot || !Bun.which("unshare");

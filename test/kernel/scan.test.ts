@@ -1,8 +1,11 @@
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { processTree, readLinks, treeIn } from "../../src/kernel/process-tree.ts";
 import { childrenOf, readStat } from "../../src/kernel/procfs.ts";
 import { createScanner } from "../../src/kernel/scan.ts";
 import { until } from "../support/cgroups.ts";
+
+// The machine may be busy, and the waits below take that into account.
+setDefaultTimeout(30_000);
 
 const children: Bun.Subprocess[] = [];
 afterAll(async () => {

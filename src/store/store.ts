@@ -14,7 +14,7 @@ import { createEventRows, type EventRow, type EventRows, type StoredEvent } from
 import { createFollower } from "./follower.ts";
 import { createInterruptionRows, INTERRUPTION_LISTING } from "./interruption-rows.ts";
 import { listRows, type Listing } from "./list-rows.ts";
-import { createMeta } from "./meta.ts";
+import { createMeta, type Facts } from "./meta.ts";
 import type { OperationsRing } from "./operations-ring.ts";
 import type { ListQuery, Page } from "./query.ts";
 import { createReactionRows, REACTION_LISTING } from "./reaction-rows.ts";
@@ -61,6 +61,7 @@ export interface Store {
   readonly checkpoints: Listable<Checkpoint>;
   readonly checkpointRows: CheckpointRows;
   readonly agentRows: AgentRows;
+  readonly facts: Facts;
   /**
    * Syncs what was written since the last time, in every mode: without it a power cut in `normal` mode would
    * cost everything since the log was last folded in, which a quiet database does rarely.
@@ -134,6 +135,7 @@ export function createStore(options: StoreOptions): Store {
     checkpoints: listing(CHECKPOINT_LISTING, (id) => checkpointRows.get(id)),
     checkpointRows,
     agentRows: createAgentRows(database),
+    facts: meta.facts,
     broken: () => sync.broken()?.message ?? null,
     databaseBytes: () => Bun.file(database.filename).size,
     close() {

@@ -68,6 +68,26 @@ export const METRICS = {
     help: "Detectors that threw; the detector is switched off after too many.",
     labels: ["detector"],
   },
+  observer_oom_proofs_total: {
+    type: "counter",
+    help: "Proofs of kills for want of memory, by source.",
+    labels: ["source"],
+  },
+  observer_memory_samples_total: {
+    type: "counter",
+    help: "Looks at the memory of agents' cgroups and of the host.",
+    labels: [],
+  },
+  observer_memory_levels_total: {
+    type: "counter",
+    help: "Times that an agent came nearer to its memory limit, by level.",
+    labels: ["level"],
+  },
+  observer_memory_freezes_total: {
+    type: "counter",
+    help: "Agents stopped before their memory limit, by outcome: saved, needless, unclaimed, capped, failed.",
+    labels: ["outcome"],
+  },
   observer_loop_restarts_total: {
     type: "counter",
     help: "Supervised loops that threw and were restarted.",

@@ -68,8 +68,8 @@ export interface ProcessSource extends Runs {
   capabilities(): Capability[];
 }
 
-/** Sessions, directories, orphans: a few agents, some file reads each. */
-const TICK_MS = 2_000;
+/** Sessions, directories, orphans: a few agents, some file reads each. No rarer than scans without reports. */
+const TICK_MS_MAX = 2_000;
 
 /** Throws `ObserverError` `invalid` for rules that cannot be read. */
 export function createProcessSource(
@@ -112,7 +112,7 @@ export function createProcessSource(
       if (options.enabled) await feed.open();
       scans.now("full");
       loops.every("processes", options.scanMs, scans.next);
-      loops.every("agents", TICK_MS, async () => {
+      loops.every("agents", Math.min(TICK_MS_MAX, options.scanMs), async () => {
         if (options.enabled) finder.tick({ young: !feed.isOpen() });
         await follow.round();
       });

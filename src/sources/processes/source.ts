@@ -60,6 +60,7 @@ export interface ProcessSource extends Runs {
   registry: AgentRegistry;
   /** Resolves when those that live now are known. What cannot be had does not stop it: see `capabilities`. */
   start(): Promise<void>;
+  /** To be called before events are no longer taken: ends that were seen are told now. */
   stop(): Promise<void>;
   /** An event that was taken in: it may say which session an agent runs. */
   noteEvent(event: ObserverEvent): void;
@@ -121,6 +122,7 @@ export function createProcessSource(
       await loops.stop();
       feed.close();
       exits.stop();
+      outbox.stop();
     },
     noteEvent: follow.noteEvent,
     isSessionProven: follow.isProven,

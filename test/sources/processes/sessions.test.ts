@@ -25,7 +25,7 @@ import {
   registeredSession,
 } from "../../../src/sources/processes/sessions.ts";
 import { NO_TIES, retie, sessionOf } from "../../../src/sources/processes/ties.ts";
-import { createKit, HOST_NAME, type Kit, toEvent, waitFor } from "./kit.ts";
+import { createKit, HOST_NAME, type Kit, toEvent, waitFor, sendLine } from "./kit.ts";
 
 setDefaultTimeout(30_000);
 
@@ -253,8 +253,7 @@ describe("a live agent", () => {
     const agent = kit.source.registry.ofPid(child.pid);
     expect(agent).toMatchObject({ kind: "claude-code", uid: process.getuid?.() });
     expect(kit.source.isSessionProven(agent?.id ?? "")).toBe(true);
-    child.stdin.write("\n");
-    await child.stdin.flush();
+    await sendLine(child);
     await hasSession(child.pid, "s-two");
     await child.stdin.end();
     expect((await kit.exitOf(child.pid)).sessionId).toBe("s-two");
@@ -265,8 +264,7 @@ describe("a live agent", () => {
       "CLAUDE_CODE_SESSION_ID=s-old sleep 20 & read line; CLAUDE_CODE_SESSION_ID=s-new sleep 20 & read line; kill %1 %2; exit 0",
     );
     await hasSession(child.pid, "s-old");
-    child.stdin.write("\n");
-    await child.stdin.flush();
+    await sendLine(child);
     await hasSession(child.pid, "s-new");
     child.kill("SIGKILL");
     await kit.exitOf(child.pid);
@@ -315,8 +313,7 @@ describe("a live agent", () => {
     expect(sessionOfPid(child.pid)).toBe("s-claimed");
     const { id } = kit.source.registry.ofPid(child.pid) ?? { id: "" };
     expect(kit.source.isSessionProven(id)).toBe(false);
-    child.stdin.write("\n");
-    await child.stdin.flush();
+    await sendLine(child);
     await hasSession(child.pid, "s-sure");
     kit.source.noteEvent({ ...event, sessionId: "s-later", timeMs: Date.now() + 5_000 });
     expect(sessionOfPid(child.pid)).toBe("s-sure");

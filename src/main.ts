@@ -4,10 +4,12 @@ import { runCheckpointHelper } from "./checkpoints/helper.ts";
 import { runCli } from "./cli/cli.ts";
 import { createIo } from "./cli/io.ts";
 import { createLocal } from "./cli/offline/local.ts";
+import { runGpuHelper } from "./kernel/gpu-helper.ts";
 import { systemClock } from "./core/clock.ts";
 
 async function main(argv: string[]): Promise<number> {
   if (argv[0] === "__checkpoint") return runCheckpointHelper();
+  if (argv[0] === "__gpus") return runGpuHelper();
   const io = createIo(process.env, systemClock);
   const status = await runCli(argv, io, createLocal(io));
   await io.flush();

@@ -15,6 +15,7 @@ import type { Settings } from "./config/settings.ts";
 import { systemClock } from "./core/clock.ts";
 import { ObserverError } from "./core/errors.ts";
 import type { Pipeline } from "./pipeline/pipeline.ts";
+import { createSpool, SPOOL_DIRECTORY } from "./sources/spool.ts";
 import { lockDirectory } from "./store/database.ts";
 import { createLog, type Log, type LogLevel } from "./telemetry/log.ts";
 
@@ -79,7 +80,7 @@ async function run(
   );
   let unready: string | null = "starting";
   const deps: ApiDeps = {
-    ...apiDeps(parts, pipeline),
+    ...apiDeps(parts, pipeline, io),
     ownUid: io.uid,
     pressure: () => pressureOf(pipeline.full(), disk.full()),
     startedMs: parts.clock.monotonic(),
@@ -96,6 +97,11 @@ async function run(
     { name: "protection", everyMs: RECOVER_MS, round: protection.check },
   ]);
   await checkpoints.recover();
+  await createSpool(join(settings.data_dir, SPOOL_DIRECTORY), {
+    ...parts,
+    offer: pipeline.offer,
+    now: () => parts.clock.now(),
+  }).drain();
   await protection.check();
   unready = null;
   log.info("observer is ready", { url: pageUrl(listening), data: settings.data_dir });

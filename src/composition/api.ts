@@ -10,17 +10,20 @@ import type { Pipeline } from "../pipeline/pipeline.ts";
 import { HOOK_PARSERS } from "../sources/catalog.ts";
 import { parseNative } from "../sources/native.ts";
 import { parseOperation } from "../sources/operations.ts";
-import type { Parts } from "./parts.ts";
+import { noAgents } from "./live-agents.ts";
+import type { ObserverIo, Parts } from "./parts.ts";
 
 const CLIENT_SOURCE = clientSource();
 
 export function apiDeps(
   parts: Parts,
   pipeline: Pipeline,
+  io: ObserverIo,
 ): Omit<ApiDeps, "ownUid" | "pressure" | "startedMs" | "protection" | "unready"> {
   const { settings, store } = parts;
   return {
     ...parts,
+    ...noAgents(parts, io.selfCommand),
     build: BUILD_INFO,
     host: settings.host_name,
     tokens: readTokens(settings),

@@ -1,6 +1,6 @@
 // Makes, limits, freezes, kills and removes cgroups, in whichever hierarchies the host has.
 
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CgroupDirectories, FreezeMethod } from "../core/agent.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
@@ -15,12 +15,16 @@ import {
   readKernelText,
   writeKernelFile,
 } from "./kernel-file.ts";
+import { openPidfd, signalPidfd } from "./pidfd.ts";
 
 /** Where v2 begins to slow a cgroup down, so that there is time to act before its limit. */
 const HIGH_SHARE = 0.9;
 /** A process ends within milliseconds of SIGKILL, unless it waits in the kernel or frees gigabytes. */
 const KILL_ATTEMPTS = 200;
 const KILL_WAIT_MS = 10;
+/** Open at once; the usual limit of a process is 1,024 descriptors. */
+const PIDFDS_MAX = 256;
+const SIGKILL = 9;
 
 type Hierarchy = "unified" | "memory" | "freezer";
 
@@ -260,15 +264,36 @@ function killOnce(directory: string, living: number[]): void {
   // Frozen, a tree that forks cannot outrun the signals.
   const freezer = join(directory, "freezer.state");
   const isFreezer = tryWrite(freezer, "FROZEN");
-  for (const pid of isFreezer ? processesIn(directory) : living) kill(pid);
+  const inside = isFreezer ? processesIn(directory) : living;
+  for (let at = 0; at < inside.length; at += PIDFDS_MAX)
+    killMembers(inside.slice(at, at + PIDFDS_MAX), directory);
   if (isFreezer) tryWrite(freezer, "THAWED");
 }
 
-function kill(pid: number): void {
+// A number may be another process's by now. A pidfd is of one process for good: what is in the cgroup after it was
+// opened is what it is of.
+function killMembers(pids: number[], directory: string): void {
+  const opened = pids.map((pid) => ({ pid, fd: pidfdOf(pid) }));
+  const members = new Set(processesIn(directory));
+  for (const { pid, fd } of opened) {
+    try {
+      if (members.has(pid)) {
+        if (fd === null) process.kill(pid, "SIGKILL");
+        else signalPidfd(fd, SIGKILL);
+      }
+    } catch {
+      // It ended, or is not ours: what is left is reported.
+    }
+    if (fd !== null) closeSync(fd);
+  }
+}
+
+/** Null when it ended, and before Linux 5.3. */
+function pidfdOf(pid: number): number | null {
   try {
-    process.kill(pid, "SIGKILL");
+    return openPidfd(pid);
   } catch {
-    // It ended, or is not ours: what is left is reported.
+    return null;
   }
 }
 

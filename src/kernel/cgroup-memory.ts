@@ -2,9 +2,12 @@
 
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { messageOf, ObserverError } from "../core/errors.ts";
 import { ancestorsOf } from "./cgroup.ts";
+import { createEventfd } from "./eventfd.ts";
 import {
   kernelFileError,
+  openToWrite,
   parseKernelTable,
   readKernelNumber,
   readKernelTable,
@@ -162,9 +165,6 @@ export function readOomKillsBelow(directory: string, version: CgroupVersion): nu
   return readKernelTable(join(directory, "memory.events"))?.get("oom_kill") ?? null;
 }
 
-/** Makes an eventfd, non-blocking and close-on-exec. */
-export type CreateEventfd = () => number;
-
 export type OomNotifier =
   /** Readable when the cgroup, or one above it, is out of memory, often before the counter rises; also when it is removed. */
   | { kind: "eventfd"; fd: number }
@@ -173,17 +173,10 @@ export type OomNotifier =
 
 /**
  * How the kernel tells of OOM in this cgroup. Closing the eventfd ends the registration. Throws `ObserverError`
- * `not_permitted`, `unsupported`, `vanished`.
+ * `not_permitted`, `unsupported`, `vanished`, `failed`.
  */
-export function oomNotifier(
-  cgroup: { directory: string; version: CgroupVersion },
-  createEventfd: CreateEventfd,
-): OomNotifier {
-  const { directory, version } = cgroup;
-  if (version === 1) {
-    const fd = register(createEventfd, { directory, file: "memory.oom_control", argument: "" });
-    return { kind: "eventfd", fd };
-  }
+export function oomNotifier(directory: string, version: CgroupVersion): OomNotifier {
+  if (version === 1) return { kind: "eventfd", fd: register(directory, "memory.oom_control") };
   const path = join(directory, "memory.events");
   try {
     closeSync(openSync(path, "r"));
@@ -197,35 +190,38 @@ export function oomNotifier(
  * An eventfd that becomes readable each time that the use of a v1 cgroup, with page cache, goes over or under this
  * many bytes, and when the cgroup is removed. Closing it ends that. Throws as `oomNotifier`.
  */
-export function usageThreshold(
-  threshold: { directory: string; bytes: number },
-  createEventfd: CreateEventfd,
-): number {
-  const { directory, bytes } = threshold;
-  return register(createEventfd, {
-    directory,
-    file: FILES[1].usage,
-    argument: ` ${Math.floor(bytes)}`,
-  });
+export function usageThreshold(directory: string, bytes: number): number {
+  return register(directory, `${FILES[1].usage} ${Math.floor(bytes)}`);
 }
 
-function register(
-  createEventfd: CreateEventfd,
-  { directory, file, argument }: { directory: string; file: string; argument: string },
-): number {
-  const eventfd = createEventfd();
-  let watched: number | null = null;
-  let control: number | null = null;
+/** `watched` is a file of the cgroup, with an argument after a space where the event takes one. */
+function register(directory: string, watched: string): number {
+  const [file = "", argument] = watched.split(" ");
+  const eventfd = newEventfd();
+  const opened: number[] = [];
   try {
-    watched = openSync(join(directory, file), "r");
-    control = openSync(join(directory, "cgroup.event_control"), "w");
-    writeSync(control, `${eventfd} ${watched}${argument}`);
+    const watchedFd = openSync(join(directory, file), "r");
+    opened.push(watchedFd);
+    const control = openToWrite(join(directory, "cgroup.event_control"));
+    opened.push(control);
+    const words = [eventfd, watchedFd, ...(argument === undefined ? [] : [argument])];
+    writeSync(control, words.join(" "));
     return eventfd;
   } catch (error) {
     closeSync(eventfd);
     throw kernelFileError(`Cannot be told of ${file} of ${directory}`, error);
   } finally {
     // The kernel needs both for the registration only.
-    for (const fd of [watched, control]) if (fd !== null) closeSync(fd);
+    opened.forEach((fd) => closeSync(fd));
+  }
+}
+
+function newEventfd(): number {
+  try {
+    return createEventfd();
+  } catch (error) {
+    throw new ObserverError("unsupported", `Cannot make an eventfd: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }

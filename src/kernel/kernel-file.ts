@@ -1,6 +1,6 @@
 // Reads and writes the small files of /proc and the cgroup file systems, whose size cannot be asked for.
 
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
 import { messageOf, ObserverError } from "../core/errors.ts";
 
 /** One read takes most of them; the kernel hands out longer ones in pieces of about a page. */
@@ -73,13 +73,19 @@ export function parseKernelTable(text: string): Map<string, number> {
 export function writeKernelFile(path: string, text: string): void {
   let fd: number | null = null;
   try {
-    fd = openSync(path, "w");
+    fd = openToWrite(path);
     writeSync(fd, text);
   } catch (error) {
     throw kernelFileError(`Cannot write ${JSON.stringify(text)} to ${path}`, error);
   } finally {
     if (fd !== null) closeSync(fd);
   }
+}
+
+/** Opens what exists: a file of the kernel is never made. Throws the error of the system call. */
+export function openToWrite(path: string): number {
+  // Truncating means nothing to the kernel's files, but does to the plain ones of a fixture tree.
+  return openSync(path, constants.O_WRONLY | constants.O_TRUNC);
 }
 
 const REASONS: Record<string, ["not_permitted" | "unsupported" | "failed" | "vanished", string]> = {

@@ -1,7 +1,10 @@
 // What the main thread and the waiting thread tell each other.
 
 export interface ThreadStart {
+  /** Everything: the fds that are read, and the other epoll set as one. */
   epollFd: number;
+  /** The fds that are not read, edge-triggered, and the eventfd that ends the thread: what must never wait for the others. */
+  edgesFd: number;
   memory: SharedArrayBuffer;
 }
 
@@ -28,3 +31,7 @@ export type ThreadMessage =
 
 /** Slot of the eventfd that ends the thread. */
 export const STOP_SLOT = 0;
+/** Slot of the set of edges in the set of everything. */
+export const EDGES_SLOT = 1;
+/** Slots from here on are given to watches. */
+export const FIRST_SLOT = 2;

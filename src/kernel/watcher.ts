@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { createEventfd, signalEventfd } from "./eventfd.ts";
 import { checked, libc } from "./libc.ts";
-import { epollLayout, SLOTS_MAX, writeEpollEvent } from "./structs/epoll-event.ts";
+import { epollLayout, type EpollTag, SLOTS_MAX, writeEpollEvent } from "./structs/epoll-event.ts";
 import {
   allocateWatchTable,
   createWatchTable,
@@ -13,6 +13,8 @@ import {
   type WriteStep,
 } from "./structs/watch-table.ts";
 import {
+  EDGES_SLOT,
+  FIRST_SLOT,
   STOP_SLOT,
   type ThreadMessage,
   type ThreadStart,
@@ -74,7 +76,7 @@ export interface WatchOptions {
 export interface Watcher {
   /**
    * From here on the fd belongs to the watcher, which closes it. Throws `ObserverError` `unavailable` when the thread is
-   * gone, `overloaded` when 4,095 fds are watched; `SystemCallError` for an fd that cannot be waited for (then it stays the caller's).
+   * gone, `overloaded` when 4,094 fds are watched; `SystemCallError` for an fd that cannot be waited for (then it stays the caller's).
    */
   watch(fd: number, options: WatchOptions): Watch;
   /** `failed`: the thread died; nothing wakes any more. */
@@ -94,6 +96,7 @@ interface Entry {
 
 interface Shared {
   epollFd: number;
+  edgesFd: number;
   table: WatchTable;
   entries: (Entry | undefined)[];
   free: number[];
@@ -104,17 +107,22 @@ interface Shared {
 export async function startWatcher(deps: { onError(message: string): void }): Promise<Watcher> {
   const memory = allocateWatchTable();
   const opened: number[] = [];
+  const open = (fd: number): number => {
+    opened.push(fd);
+    return fd;
+  };
   try {
-    const epollFd = checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC));
-    opened.push(epollFd);
-    const stopFd = createEventfd();
-    opened.push(stopFd);
+    const epollFd = open(checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC)));
+    const edgesFd = open(checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC)));
+    const stopFd = open(createEventfd());
     const table = createWatchTable(memory);
-    const free = Array.from({ length: SLOTS_MAX - 1 }, (_, index) => SLOTS_MAX - 1 - index);
-    const shared: Shared = { epollFd, table, entries: [], free, onError: deps.onError };
-    const tag = { fd: stopFd, drain: false, slot: STOP_SLOT, generation: 0 };
-    control(epollFd, CTL_ADD, stopFd, writeEpollEvent(epollLayout(process.arch), EPOLL.IN, tag));
-    const thread = await startThread({ epollFd, memory }, shared);
+    const free: number[] = [];
+    for (let slot = SLOTS_MAX - 1; slot >= FIRST_SLOT; slot -= 1) free.push(slot);
+    const shared = { epollFd, edgesFd, table, entries: [], free, onError: deps.onError };
+    const own = { drain: false, generation: 0 };
+    add(edgesFd, EPOLL.IN, { ...own, fd: stopFd, slot: STOP_SLOT });
+    add(epollFd, EPOLL.IN, { ...own, fd: edgesFd, slot: EDGES_SLOT });
+    const thread = await startThread({ epollFd, edgesFd, memory }, shared);
     return watcherOf(shared, thread, stopFd);
   } catch (thrown) {
     for (const fd of opened) closeSync(fd);
@@ -129,12 +137,13 @@ function watcherOf(shared: Shared, thread: Thread, stopFd: number): Watcher {
   const stop = async (): Promise<void> => {
     for (const entry of shared.entries) if (entry) shared.table.disarm(entry.slot);
     signalEventfd(stopFd);
-    await Promise.race([thread.stopped, Bun.sleep(STOP_PATIENCE_MS)]);
+    await inTime(thread.stopped, STOP_PATIENCE_MS);
     // A thread that cannot be ended may still use its files, so they stay open.
     if (!(await thread.terminate())) return;
     for (const entry of shared.entries) if (entry) closeSync(entry.fd);
     shared.entries = [];
     closeSync(stopFd);
+    closeSync(shared.edgesFd);
     closeSync(shared.epollFd);
   };
   return {
@@ -150,7 +159,7 @@ function watcherOf(shared: Shared, thread: Thread, stopFd: number): Watcher {
 }
 
 function addWatch(shared: Shared, fd: number, options: WatchOptions): Watch {
-  const { table, epollFd } = shared;
+  const { table } = shared;
   const slot = shared.free.pop();
   if (slot === undefined) throw new ObserverError("overloaded", "Too many files are watched");
   const drain = options.drain ?? false;
@@ -158,9 +167,10 @@ function addWatch(shared: Shared, fd: number, options: WatchOptions): Watch {
   const entry = { fd, slot, generation, drain, cancelled: false, onWake: options.onWake };
   const bits = (drain ? options.events : options.events | EPOLL.ET) >>> 0;
   shared.entries[slot] = entry;
+  // The thread may have marked it while the watch before this one was being cancelled.
+  table.looks(slot);
   try {
-    const event = writeEpollEvent(epollLayout(process.arch), bits, { fd, drain, slot, generation });
-    control(epollFd, CTL_ADD, fd, event);
+    add(setOf(shared, entry), bits, { fd, drain, slot, generation });
   } catch (thrown) {
     shared.entries[slot] = undefined;
     shared.free.push(slot);
@@ -192,10 +202,18 @@ function cancelEntry(shared: Shared, entry: Entry): void {
 
 function leaveEpoll(shared: Shared, entry: Entry): void {
   try {
-    control(shared.epollFd, CTL_DEL, entry.fd, new Uint8Array(16));
+    control(setOf(shared, entry), CTL_DEL, entry.fd, new Uint8Array(16));
   } catch {
     // It left before.
   }
+}
+
+function setOf(shared: Shared, entry: Entry): number {
+  return entry.drain ? shared.epollFd : shared.edgesFd;
+}
+
+function add(epollFd: number, events: number, tag: EpollTag): void {
+  control(epollFd, CTL_ADD, tag.fd, writeEpollEvent(epollLayout(process.arch), events, tag));
 }
 
 function control(epollFd: number, operation: number, fd: number, event: Uint8Array): void {
@@ -281,25 +299,29 @@ async function startThread(start: ThreadStart, shared: Shared): Promise<Thread> 
   });
   worker.on("error", (error: unknown) => fail(messageOf(error)));
   worker.on("exit", (code: number) => fail(`it ended with ${code}`));
-  const late = setTimeout(
-    () => ready.reject(new Error("it did not start in time")),
-    START_PATIENCE_MS,
-  );
   const terminate = async (): Promise<boolean> => {
     state = "ending";
-    const ended = worker.terminate().then(() => true);
-    return Promise.race([ended, Bun.sleep(TERMINATE_PATIENCE_MS).then(() => false)]);
+    return inTime(worker.terminate(), TERMINATE_PATIENCE_MS);
   };
   try {
-    await ready.promise;
+    if (!(await inTime(ready.promise, START_PATIENCE_MS))) throw new Error("it did not start");
   } catch (thrown) {
     await terminate();
     throw thrown;
-  } finally {
-    clearTimeout(late);
   }
   state = "running";
   // By itself it keeps no program alive.
   worker.unref();
   return { failed: () => state === "failed", stopped: stopped.promise, terminate };
+}
+
+/** Whether it was done within `patienceMs`; leaves no timer behind. */
+async function inTime(done: Promise<unknown>, patienceMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<false>();
+  const timer = setTimeout(() => late.resolve(false), patienceMs);
+  try {
+    return await Promise.race([done.then(() => true), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -223,6 +223,8 @@ describe("documents", () => {
       "retry_storm",
       "context_overflow",
       "agent_crash",
+      "oom_kill",
+      "memory_pressure",
       "tool_failure",
     ];
     expect(types.filter((type) => !new RegExp(`^#+ .*\`?${type}`, "m").test(page))).toEqual([]);

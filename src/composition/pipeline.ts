@@ -36,7 +36,7 @@ export function startPipeline(
         dryRun: settings["reactive.dry_run"],
       },
       quietMs: settings["interruptions.quiet_ms"],
-      workspaceOf: (cwd) => resolveWorkspace(cwd, configured),
+      workspaceOf: (facts) => resolveWorkspace(facts, { configured }),
     },
     {
       store,

@@ -42,9 +42,10 @@ export interface Finding {
   cwd?: string;
   /**
    * Fingerprints of milder findings that are the same trouble. An open interruption among them becomes this
-   * one in place (same id, new type and severity), so that one trouble stays one row.
+   * one in place (same id, new type and severity), so that one trouble stays one row. `sessionId`: of the milder one
+   * where it is another than that of this finding; null for none.
    */
-  supersedes?: { type: InterruptionType; fingerprint: string }[];
+  supersedes?: { type: InterruptionType; fingerprint: string; sessionId?: string | null }[];
   /** True when it only adds proof to an open interruption of its fingerprint: `count` stays as it is. */
   addsProof?: boolean;
 }

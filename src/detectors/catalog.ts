@@ -5,6 +5,9 @@ import { createAgentCrashDetector } from "./agent-crash.ts";
 import { createCallTracker } from "./calls.ts";
 import { createContextOverflowDetector } from "./context-overflow.ts";
 import { createDeadLoopDetector } from "./dead-loop.ts";
+import { createDeathTracker } from "./deaths.ts";
+import { createMemoryPressureDetector } from "./memory-pressure.ts";
+import { createOomKillDetector } from "./oom-kill.ts";
 import { createRetryLimitDetector } from "./retry-limit.ts";
 import { createRetryStormDetector } from "./retry-storm.ts";
 import { createToolFailureDetector } from "./tool-failure.ts";
@@ -42,8 +45,8 @@ export const DEFAULT_DETECTOR_OPTIONS: DetectorOptions = {
 };
 
 /**
- * All detectors of one stream of events, gravest first. They share one tracker that pairs calls with results, so show
- * them the very same event objects; whether event by event or detector by detector makes no difference.
+ * All detectors of one stream of events, gravest first. They share a tracker that pairs calls with results and one
+ * that judges deaths, so show them the very same event objects; whether event by event or detector by detector makes no difference.
  */
 export function createDetectors(options: DetectorOptions): Detector[] {
   const tracker = createCallTracker({
@@ -54,12 +57,15 @@ export function createDetectors(options: DetectorOptions): Detector[] {
     pollingCallMs: options.pollingCallMs,
     lanesMax: options.lanesMax,
   });
+  const deaths = createDeathTracker(options);
   return [
-    createAgentCrashDetector(options),
+    createOomKillDetector(deaths),
+    createAgentCrashDetector(deaths),
     createRetryStormDetector(options),
     createDeadLoopDetector(options, tracker),
     createRetryLimitDetector(options, tracker),
     createContextOverflowDetector(),
+    createMemoryPressureDetector(options),
     createToolFailureDetector(tracker),
   ];
 }

@@ -2,10 +2,14 @@
 
 import type { Finding, Interruption } from "../core/interruption.ts";
 import { EVIDENCE_MAX, INTERRUPTION_SEVERITY } from "../core/interruption.ts";
+import type { WorkspaceFacts } from "./workspaces.ts";
 
-/** What a finding did to the open interruptions. `escalated`: the same row became a graver type. */
+/**
+ * What a finding did to the open interruptions. `escalated`: the same row became a graver type, or graver within its
+ * type. `proven`: it is better known, and happened no further time.
+ */
 export interface Change {
-  kind: "opened" | "counted" | "escalated" | "merged";
+  kind: "opened" | "counted" | "proven" | "escalated" | "merged";
   interruption: Interruption;
 }
 
@@ -15,7 +19,7 @@ export interface InterruptionContext {
   quietMs: number;
   newId: () => string;
   now: () => number;
-  workspaceOf: (cwd: string | undefined) => string | null;
+  workspaceOf: (facts: WorkspaceFacts) => string | null;
 }
 
 /** Open interruptions kept in memory; the quietest is forgotten first (it stays in the store). */
@@ -46,41 +50,63 @@ function createOpenSet(quietMs: number) {
   };
 }
 
-/** Holds the open interruptions. Mutates them; the caller stores what `apply` returns. */
-export function createInterruptions(context: InterruptionContext) {
-  const open = createOpenSet(context.quietMs);
+type OpenSet = ReturnType<typeof createOpenSet>;
 
-  const escalate = (finding: Finding): Change[] => {
-    const milder = (finding.supersedes ?? [])
+/** The ways in which an open interruption takes a further finding. */
+function createGrowth(open: OpenSet, context: InterruptionContext) {
+  /** The open rows that this finding says are the same trouble. */
+  const superseded = (finding: Finding): Interruption[] => {
+    const rows = (finding.supersedes ?? [])
       .map((of) => open.at(keyOf({ ...troubleOf(finding, context.host), ...of }), finding.timeMs))
       .filter((it) => it !== undefined);
-    const [first, ...rest] = milder;
+    return [...new Set(rows)];
+  };
+
+  const merge = (into: Interruption, others: Interruption[]): Change[] =>
+    others.map((it) => {
+      open.remove(it);
+      it.resolvedMs = context.now();
+      it.detail = { ...it.detail, merged_into: into.id };
+      return { kind: "merged", interruption: it };
+    });
+
+  const escalate = (finding: Finding): Change[] => {
+    const [first, ...rest] = superseded(finding);
     if (!first) return [];
     open.remove(first);
-    const from = first.type;
+    const isSameType = first.type === finding.type;
+    const from = isSameType ? first.detail["escalated_from"] : first.type;
+    if (isSameType && !finding.addsProof) first.count += 1;
     Object.assign(first, describe(finding), {
       type: finding.type,
       severity: INTERRUPTION_SEVERITY[finding.type],
       fingerprint: finding.fingerprint,
       evidence: merged(first.evidence, finding.evidence),
-      detail: { ...finding.detail, escalated_from: from },
+      detail: withOrigin(finding.detail, from),
     });
+    // Whose it is may be known later than that it is.
+    first.sessionId ??= finding.sessionId ?? null;
+    first.agent ??= finding.agent ?? null;
     first.lastMs = Math.max(first.lastMs, finding.timeMs);
     open.put(first);
-    const merges = rest.map((it): Change => {
-      open.remove(it);
-      it.resolvedMs = context.now();
-      it.detail = { ...it.detail, merged_into: first.id };
-      return { kind: "merged", interruption: it };
-    });
-    return [{ kind: "escalated", interruption: first }, ...merges];
+    const kind = finding.addsProof ? "proven" : "escalated";
+    return [{ kind, interruption: first }, ...merge(first, rest)];
+  };
+
+  const prove = (it: Interruption, finding: Finding): Change[] => {
+    Object.assign(it, describe(finding));
+    it.detail = withOrigin(finding.detail, it.detail["escalated_from"]);
+    it.evidence = merged(it.evidence, finding.evidence);
+    it.agent ??= finding.agent ?? null;
+    it.pid = finding.pid ?? it.pid;
+    open.put(it);
+    return [{ kind: "proven", interruption: it }, ...merge(it, superseded(finding))];
   };
 
   const count = (it: Interruption, finding: Finding): Change => {
     it.count += 1;
     Object.assign(it, describe(finding));
-    const { escalated_from: from } = it.detail;
-    it.detail = from === undefined ? finding.detail : { ...finding.detail, escalated_from: from };
+    it.detail = withOrigin(finding.detail, it.detail["escalated_from"]);
     it.evidence = merged(it.evidence, finding.evidence);
     // Events may come late: the trouble began when its earliest one happened.
     it.firstMs = Math.min(it.firstMs, finding.timeMs);
@@ -88,6 +114,15 @@ export function createInterruptions(context: InterruptionContext) {
     open.put(it);
     return { kind: "counted", interruption: it };
   };
+
+  return { count, escalate, prove };
+}
+
+/** Holds the open interruptions. Mutates them; the caller stores what `apply` returns. */
+export function createInterruptions(context: InterruptionContext) {
+  const open = createOpenSet(context.quietMs);
+
+  const { count, escalate, prove } = createGrowth(open, context);
 
   const create = (finding: Finding): Change => {
     const it = interruptionOf(finding, context);
@@ -99,9 +134,11 @@ export function createInterruptions(context: InterruptionContext) {
     /** Takes one finding; the changes are to be stored, in this order. */
     apply(finding: Finding): Change[] {
       const again = open.at(keyOf(troubleOf(finding, context.host)), finding.timeMs);
-      if (again) return [count(again, finding)];
+      if (again) return finding.addsProof ? prove(again, finding) : [count(again, finding)];
       const escalated = escalate(finding);
-      return escalated.length > 0 ? escalated : [create(finding)];
+      if (escalated.length > 0) return escalated;
+      // What was resolved meanwhile is not opened again by one more proof of it.
+      return finding.addsProof ? [] : [create(finding)];
     },
     /** Forgets everything and takes what the store holds as open. */
     load(stored: Iterable<Interruption>): void {
@@ -130,7 +167,7 @@ function interruptionOf(finding: Finding, context: InterruptionContext): Interru
     sessionId: finding.sessionId ?? null,
     agent: finding.agent ?? null,
     // A directory of another machine says nothing about those here, not even that the first one is meant.
-    workspace: host === context.host ? context.workspaceOf(finding.cwd) : null,
+    workspace: host === context.host ? context.workspaceOf(finding) : null,
     pid: finding.pid ?? null,
     timeMs: finding.timeMs,
     detectedMs: context.now(),
@@ -156,6 +193,11 @@ function keyOf({ type, host, sessionId, fingerprint }: Trouble): string {
 
 function describe(finding: Finding): Pick<Interruption, "summary"> {
   return { summary: finding.summary.slice(0, SUMMARY_MAX) };
+}
+
+/** A detail that keeps saying what the trouble was before. */
+function withOrigin(detail: Record<string, unknown>, from: unknown): Record<string, unknown> {
+  return from === undefined ? detail : { ...detail, escalated_from: from };
 }
 
 /** The first evidence is kept (how it began), then the newest. */

@@ -8,7 +8,7 @@ import type { CommitBatch } from "../store/store.ts";
 import type { Analysis } from "./analysis.ts";
 import type { Change } from "./interruptions.ts";
 import type { FreshEvent } from "./numbering.ts";
-import { decide, type PolicySettings } from "./policy.ts";
+import { debouncedForMs, decide, type PolicySettings } from "./policy.ts";
 
 /** All that one batch is about to write, tell and do. */
 export interface Judgement {
@@ -17,7 +17,21 @@ export interface Judgement {
   changes: Change[];
 }
 
-export function createJudge(deps: { analysis: Analysis; policy: PolicySettings; clock: Clock }) {
+export interface JudgeDeps {
+  analysis: Analysis;
+  policy: PolicySettings;
+  /** Whether this interruption may order a checkpoint: settings allow it for all, a person for this agent. */
+  isArmed(interruption: Interruption): boolean;
+  clock: Clock;
+}
+
+export interface Judge {
+  judge(fresh: FreshEvent[]): Judgement;
+  /** True when a checkpoint of this workspace would be suppressed now, because one was begun a moment ago. */
+  isDebounced(workspace: string): boolean;
+}
+
+export function createJudge(deps: JudgeDeps): Judge {
   const { analysis, policy, clock } = deps;
   const lastCheckpointMs = new Map<string, number>();
 
@@ -26,6 +40,7 @@ export function createJudge(deps: { analysis: Analysis; policy: PolicySettings; 
     const verdicts = decide(interruption, {
       settings: policy,
       history: { lastCheckpointMs, nowMs },
+      armed: deps.isArmed(interruption),
     });
     return verdicts.map((verdict) => {
       // The attempt counts, not its success: a failing checkpoint must not be tried at every event.
@@ -40,7 +55,7 @@ export function createJudge(deps: { analysis: Analysis; policy: PolicySettings; 
     });
   };
 
-  return (fresh: FreshEvent[]): Judgement => {
+  const judge = (fresh: FreshEvent[]): Judgement => {
     const opened = new Set<Interruption>();
     const changed = new Set<Interruption>();
     const changes: Change[] = [];
@@ -62,6 +77,14 @@ export function createJudge(deps: { analysis: Analysis; policy: PolicySettings; 
       reactions: orders.map((it) => toRecord(it, clock.now())),
     };
     return { batch, orders, changes };
+  };
+
+  return {
+    judge,
+    isDebounced(workspace) {
+      const history = { lastCheckpointMs, nowMs: clock.monotonic() };
+      return debouncedForMs(workspace, { settings: policy, history }) !== null;
+    },
   };
 }
 

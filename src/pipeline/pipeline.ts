@@ -16,6 +16,7 @@ import { createPace } from "./pace.ts";
 import type { PolicySettings } from "./policy.ts";
 import { createPrepare, type PrepareDeps } from "./prepare.ts";
 import { createTick, type Tick } from "./tick.ts";
+import type { WorkspaceFacts } from "./workspaces.ts";
 
 export interface PipelineOptions {
   host: string;
@@ -23,7 +24,7 @@ export interface PipelineOptions {
   policy: PolicySettings;
   /** How long a trouble may be quiet and still be the same one. */
   quietMs: number;
-  workspaceOf: (cwd: string | undefined) => string | null;
+  workspaceOf: (facts: WorkspaceFacts) => string | null;
 }
 
 export interface PipelineDeps {
@@ -34,6 +35,8 @@ export interface PipelineDeps {
   redact: PrepareDeps["redact"];
   createDetectors: () => Detector[];
   reactions: readonly Reaction[];
+  /** Whether an interruption may order a checkpoint; absent: as `policy.checkpointEnabled` says for all. */
+  isArmed?(interruption: Interruption): boolean;
   publish(type: "event" | "interruption" | "reaction", data: unknown): void;
 }
 
@@ -41,6 +44,8 @@ export interface Pipeline {
   offer: Offer;
   full(): boolean;
   resolve(id: string): Interruption | null;
+  /** True when an automatic checkpoint of this workspace would be suppressed now, because one was begun a moment ago. */
+  isDebounced(workspace: string): boolean;
   /** Finishes what waits, then waits for reactions under way, at most `graceMs`. */
   stop(graceMs: number): Promise<void>;
 }
@@ -75,6 +80,7 @@ export function createPipeline(options: PipelineOptions, deps: PipelineDeps): Pi
     inbox,
     analysis,
     policy: options.policy,
+    isArmed: deps.isArmed ?? (() => options.policy.checkpointEnabled),
     quietMs: options.quietMs,
     dispatch: (orders) => dispatch.perform(orders),
     resume: () => inbox.size() > 0 && wake(),
@@ -85,6 +91,7 @@ export function createPipeline(options: PipelineOptions, deps: PipelineDeps): Pi
   return {
     offer: (drafts) => inbox.offer(drafts.map(prepare)),
     full: () => inbox.full(),
+    isDebounced: (workspace) => tick.isDebounced(workspace),
     resolve(id) {
       const it = analysis.resolve(id) ?? resolveStored(id, deps);
       if (it) {

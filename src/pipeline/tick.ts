@@ -10,7 +10,7 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import type { Analysis } from "./analysis.ts";
 import { type Answer, createAnswers } from "./answers.ts";
 import type { Inbox, InboxEntry } from "./inbox.ts";
-import { createJudge, type Judgement } from "./judge.ts";
+import { createJudge, type JudgeDeps, type Judgement } from "./judge.ts";
 import { type FreshEvent, numberEvents } from "./numbering.ts";
 import type { PolicySettings } from "./policy.ts";
 
@@ -28,6 +28,7 @@ export interface TickDeps {
   store: Store;
   analysis: Analysis;
   policy: PolicySettings;
+  isArmed: JudgeDeps["isArmed"];
   /** A trouble quiet for longer than this is not loaded as open. */
   quietMs: number;
   clock: Clock;
@@ -47,11 +48,13 @@ export interface Tick {
   finish(): Promise<void>;
   /** Shows detectors the stored past again, reactions off: at the start, and after a failed commit. */
   rebuild(): void;
+  /** See `Judge`. */
+  isDebounced(workspace: string): boolean;
 }
 
 export function createTick(deps: TickDeps): Tick {
   const { inbox, store, log, metrics } = deps;
-  const judge = createJudge(deps);
+  const { judge, isDebounced } = createJudge(deps);
   const answers = createAnswers(deps);
 
   const process = (entries: InboxEntry[]): void => {
@@ -127,6 +130,7 @@ export function createTick(deps: TickDeps): Tick {
       await answers.synced();
     },
     rebuild,
+    isDebounced,
   };
 }
 

@@ -6,22 +6,52 @@ export interface ConfiguredWorkspace {
   realPath: string;
 }
 
+/** A workspace that nobody configured, but that the kernel shows a live agent to work in. */
+export interface ConfirmedWorkspace extends ConfiguredWorkspace {
+  /** Sessions that are known to run in it. */
+  sessionIds: readonly string[];
+  /** Processes that do, for events that name no session. */
+  pids?: readonly number[];
+}
+
+/** What is known of a trouble's place. `cwd` is a claim and is only compared, never opened. */
+export interface WorkspaceFacts {
+  cwd?: string;
+  sessionId?: string;
+  pid?: number;
+}
+
+export interface Workspaces {
+  configured: readonly ConfiguredWorkspace[];
+  confirmed?: readonly ConfirmedWorkspace[];
+}
+
 /**
- * The innermost configured workspace that holds `cwd`; the first configured one when none does; null when
- * none is configured. `cwd` is a claim and is only compared, never opened.
+ * The innermost workspace, configured or confirmed, that holds `cwd`; where none does, the confirmed one of the session
+ * or process, else the first configured one; null when there is none.
  */
 export function resolveWorkspace(
-  cwd: string | undefined,
-  configured: readonly ConfiguredWorkspace[],
+  facts: WorkspaceFacts,
+  { configured, confirmed = [] }: Workspaces,
 ): string | null {
+  const { cwd } = facts;
   const holds = (root: string): boolean =>
     cwd === root || (cwd?.startsWith(withSlash(root)) ?? false);
   let best: ConfiguredWorkspace | undefined;
-  for (const workspace of configured) {
+  for (const workspace of [...configured, ...confirmed]) {
     if (!holds(workspace.path) && !holds(workspace.realPath)) continue;
     if (!best || workspace.realPath.length > best.realPath.length) best = workspace;
   }
-  return (best ?? configured[0])?.path ?? null;
+  best ??= confirmed.find((workspace) => isTied(workspace, facts)) ?? configured[0];
+  return best?.path ?? null;
+}
+
+function isTied(
+  { sessionIds, pids = [] }: ConfirmedWorkspace,
+  { sessionId, pid }: WorkspaceFacts,
+): boolean {
+  if (sessionId !== undefined) return sessionIds.includes(sessionId);
+  return pid !== undefined && pids.includes(pid);
 }
 
 function withSlash(path: string): string {

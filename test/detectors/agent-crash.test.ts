@@ -171,22 +171,9 @@ const scenarios: { name: string; events: ObserverEvent[]; found: number }[] = [
     found: 2,
   },
   {
-    name: "a kill explained by OOM in the session, of which nothing else tells",
-    events: [event("oom_kill", {}), ...exit({ signal: "SIGKILL" })],
-    found: 1,
-  },
-  {
-    name: "a kill explained by OOM of the pid, of which nothing else tells",
-    events: [
-      event("oom_kill", { victim_pid: 7 }, { source: "kernel" }),
-      ...exit({ exit_code: 137 }),
-    ].map(withoutSession),
-    found: 1,
-  },
-  {
-    name: "a fault after an OOM kill of another process",
-    events: [event("oom_kill", { victim_pid: 99 }), ...exit({ signal: "SIGSEGV" })],
-    found: 1,
+    name: "a kill by observer itself",
+    events: [prompt, ...exit({ signal: "SIGKILL", killed_by: "observer" })],
+    found: 0,
   },
 ];
 

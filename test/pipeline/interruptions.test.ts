@@ -12,7 +12,7 @@ function create() {
     quietMs: 1_000,
     newId: () => `i${(next += 1)}`,
     now: () => 50_000,
-    workspaceOf: (cwd) => cwd ?? null,
+    workspaceOf: ({ cwd }) => cwd ?? null,
   });
 }
 
@@ -130,6 +130,50 @@ test("apply merges further superseded ones into the first", () => {
     resolvedMs: 50_000,
     detail: { merged_into: "i1" },
   });
+});
+
+test("apply adds proof without counting, and opens nothing for it", () => {
+  const interruptions = create();
+  expect(interruptions.apply(finding({ addsProof: true }))).toEqual([]);
+  interruptions.apply(finding());
+  const proof = finding({ addsProof: true, timeMs: 150, detail: { value: 6 }, evidence: ["e2"] });
+  expect(interruptions.apply({ ...proof, pid: 7 })[0]).toMatchObject({
+    kind: "proven",
+    interruption: { count: 1, detail: { value: 6 }, evidence: ["e1", "e2"], pid: 7 },
+  });
+});
+
+test("apply merges what a proof shows to be the same trouble", () => {
+  const interruptions = create();
+  interruptions.apply(finding({ type: "oom_kill", fingerprint: "kill" }));
+  interruptions.apply(finding({ type: "agent_crash", fingerprint: "crash" }));
+  const changes = interruptions.apply(
+    finding({
+      type: "oom_kill",
+      fingerprint: "kill",
+      addsProof: true,
+      supersedes: [{ type: "agent_crash", fingerprint: "crash" }],
+    }),
+  );
+  expect(changes.map(({ kind, interruption }) => [kind, interruption.id])).toEqual([
+    ["proven", "i1"],
+    ["merged", "i2"],
+  ]);
+});
+
+test("apply escalates within a type in place, and learns the session of a row that had none", () => {
+  const interruptions = create();
+  const { sessionId: _, ...nobodys } = finding({ type: "memory_pressure", fingerprint: "watch" });
+  interruptions.apply(nobodys);
+  const supersedes = [{ type: "memory_pressure", fingerprint: "watch", sessionId: null } as const];
+  const rise = finding({ type: "memory_pressure", fingerprint: "freeze", detail: {}, supersedes });
+  const [change] = interruptions.apply(rise);
+  expect(change).toMatchObject({
+    kind: "escalated",
+    interruption: { id: "i1", sessionId: "s", count: 2, detail: {} },
+  });
+  expect(change?.interruption.detail).toEqual({});
+  expect(interruptions.apply(rise)[0]).toMatchObject({ kind: "counted" });
 });
 
 test("load takes open rows over, so that a restart counts on", () => {

@@ -72,7 +72,7 @@ function rig(
         dryRun: false,
       },
       quietMs: 1_800_000,
-      workspaceOf: (cwd) => cwd ?? "/w",
+      workspaceOf: ({ cwd }) => cwd ?? "/w",
     },
     {
       store,

@@ -16,6 +16,8 @@ interface Row {
   type: keyof typeof INTERRUPTION_SEVERITY;
   workspace?: string | null;
   settings?: Partial<PolicySettings>;
+  armed?: boolean;
+  detail?: Record<string, unknown>;
   /** Milliseconds since the last checkpoint of the workspace. */
   lastAgoMs?: number;
   expect: string[];
@@ -65,6 +67,31 @@ const rows: Row[] = [
     expect: ["checkpoint dry_run", "alert dry_run"],
   },
   {
+    name: "armed for this one although not for all",
+    type: "agent_crash",
+    settings: { checkpointEnabled: false },
+    armed: true,
+    expect: ["checkpoint perform", "alert perform"],
+  },
+  {
+    name: "not armed for this one although for all",
+    type: "agent_crash",
+    armed: false,
+    expect: ["alert perform"],
+  },
+  ...["checkpoint", "freeze"].map((level) => ({
+    name: `memory pressure at level ${level} saves although it is only medium`,
+    type: "memory_pressure" as const,
+    detail: { level },
+    expect: ["checkpoint perform", "alert perform"],
+  })),
+  {
+    name: "memory pressure at level watch only tells",
+    type: "memory_pressure",
+    detail: { level: "watch" },
+    expect: ["alert perform"],
+  },
+  {
     name: "alert floor is a setting",
     type: "retry_limit",
     settings: { alertSeverity: "critical" },
@@ -79,6 +106,7 @@ describe("decide", () => {
         type: row.type,
         severity: INTERRUPTION_SEVERITY[row.type],
         workspace: row.workspace === undefined ? "/w" : row.workspace,
+        detail: row.detail ?? {},
       } as Interruption;
       const lastCheckpointMs = new Map(
         row.lastAgoMs === undefined ? [] : [["/w", 1_000_000 - row.lastAgoMs]],
@@ -86,6 +114,7 @@ describe("decide", () => {
       const verdicts = decide(interruption, {
         settings: { ...ON, ...row.settings },
         history: { lastCheckpointMs, nowMs: 1_000_000 },
+        ...(row.armed === undefined ? {} : { armed: row.armed }),
       });
       expect(verdicts.map(({ kind, verdict }) => `${kind} ${verdict}`)).toEqual(row.expect);
       expect(verdicts.every(({ reason }) => reason.length > 0)).toBe(true);

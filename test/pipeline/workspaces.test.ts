@@ -20,9 +20,36 @@ test.each([
   ["/workspace", "/w"],
   [undefined, "/w"],
 ])("resolveWorkspace of %p is %p", (cwd, expected) => {
-  expect(resolveWorkspace(cwd, configured)).toBe(expected);
+  const facts = cwd === undefined ? {} : { cwd };
+  expect(resolveWorkspace(facts, { configured })).toBe(expected);
 });
 
 test("resolveWorkspace is null when none is configured, whatever is claimed", () => {
-  expect(resolveWorkspace("/w", [])).toBeNull();
+  expect(resolveWorkspace({ cwd: "/w" }, { configured: [] })).toBeNull();
+});
+
+const confirmed = [
+  { path: "/home/a/project", realPath: "/home/a/project", sessionIds: ["s1"], pids: [7] },
+  { path: "/w/inner/deep", realPath: "/w/inner/deep", sessionIds: ["s2"] },
+];
+
+test.each([
+  [{ cwd: "/home/a/project/src" }, "/home/a/project"],
+  [{ cwd: "/w/inner/deep/x" }, "/w/inner/deep"],
+  [{ cwd: "/w/inner/x", sessionId: "s2" }, "/w/inner"],
+  [{ cwd: "/elsewhere", sessionId: "s1" }, "/home/a/project"],
+  [{ sessionId: "s1" }, "/home/a/project"],
+  [{ pid: 7 }, "/home/a/project"],
+  [{ sessionId: "s3", pid: 7 }, "/w"],
+  [{ sessionId: "s3" }, "/w"],
+  [{}, "/w"],
+])("resolveWorkspace of %p beside confirmed ones is %p", (facts, expected) => {
+  expect(resolveWorkspace(facts, { configured, confirmed })).toBe(expected);
+});
+
+test("resolveWorkspace takes a confirmed workspace where none is configured, and none for others", () => {
+  expect(resolveWorkspace({ sessionId: "s1" }, { configured: [], confirmed })).toBe(
+    "/home/a/project",
+  );
+  expect(resolveWorkspace({ sessionId: "s9" }, { configured: [], confirmed })).toBeNull();
 });

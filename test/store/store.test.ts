@@ -296,3 +296,17 @@ test("lists filter by what is absent, and sessions and checkpoints by every show
     );
     store.close();
   }));
+
+test("facts are kept over a restart, apart from the database's own", () =>
+  withTempDirectory(async (directory) => {
+    const first = createStore({ directory, durability: "normal", host: "here" });
+    expect(first.facts.get("kmsg")).toBeNull();
+    first.facts.set("kmsg", "boot:17");
+    first.facts.set("settled_seq", 5);
+    first.close();
+    const second = createStore({ directory, durability: "normal", host: "here" });
+    expect(second.facts.get("kmsg")).toBe("boot:17");
+    expect(second.facts.get("settled_seq")).toBe(5);
+    expect(second.nextSeq()).toBe(1);
+    second.close();
+  }));

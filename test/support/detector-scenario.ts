@@ -93,21 +93,27 @@ export interface Row {
   count: number;
 }
 
-/** Rows that the findings make: repeats are counted, superseded rows change in place. */
+/** Rows that the findings make: repeats are counted, superseded rows change in place, proof alone opens nothing. */
 export function rowsOf(findings: Finding[]): Row[] {
   const rows: Row[] = [];
-  for (const { type, fingerprint, sessionId, supersedes = [] } of findings) {
-    const same = [{ type, fingerprint }, ...supersedes];
-    const row = rows.find((known) =>
+  for (const { type, fingerprint, sessionId, supersedes = [], addsProof } of findings) {
+    const same = [{ type, fingerprint }, ...supersedes].map((one) => ({ sessionId, ...one }));
+    const found = rows.filter((known) =>
       same.some(
         (one) =>
           one.type === known.type &&
           one.fingerprint === known.fingerprint &&
-          sessionId === known.sessionId,
+          (one.sessionId ?? undefined) === known.sessionId,
       ),
     );
-    if (row === undefined) rows.push({ type, sessionId, fingerprint, count: 1 });
-    else Object.assign(row, { type, fingerprint, count: row.count + 1 });
+    const [row, ...merged] = found;
+    for (const one of merged) rows.splice(rows.indexOf(one), 1);
+    if (row === undefined) {
+      if (!addsProof) rows.push({ type, sessionId, fingerprint, count: 1 });
+    } else {
+      const count = row.count + (addsProof ? 0 : 1);
+      Object.assign(row, { type, fingerprint, count, sessionId: row.sessionId ?? sessionId });
+    }
   }
   return rows;
 }

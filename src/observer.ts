@@ -7,6 +7,7 @@ import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
 import { createProtection } from "./checkpoints/protection.ts";
 import { apiDeps } from "./composition/api.ts";
+import { createEyes, type Eyes } from "./composition/eyes.ts";
 import { RECOVER_MS, startLoops, watchDisk } from "./composition/loops.ts";
 import { createParts, type ObserverIo, type Parts } from "./composition/parts.ts";
 import { startPipeline } from "./composition/pipeline.ts";
@@ -72,7 +73,9 @@ async function run(
   { io, unlock }: { io: ObserverIo; unlock: () => void },
 ): Promise<RunningObserver> {
   const { settings, log, checkpoints } = parts;
-  const pipeline = startPipeline(parts, io);
+  let eyes: Eyes | null = null;
+  const pipeline = startPipeline(parts, io, () => eyes);
+  eyes = await createEyes(parts, io, pipeline);
   const disk = watchDisk(settings);
   const protection = createProtection(
     { workspaces: settings.workspaces, armed: settings["reactive.enabled"] },
@@ -80,7 +83,7 @@ async function run(
   );
   let unready: string | null = "starting";
   const deps: ApiDeps = {
-    ...apiDeps(parts, pipeline, io),
+    ...apiDeps(parts, { pipeline, eyes, io }),
     ownUid: io.uid,
     pressure: () => pressureOf(pipeline.full(), disk.full()),
     startedMs: parts.clock.monotonic(),
@@ -102,6 +105,7 @@ async function run(
     offer: pipeline.offer,
     now: () => parts.clock.now(),
   }).drain();
+  await eyes.start();
   await protection.check();
   unready = null;
   log.info("observer is ready", { url: pageUrl(listening), data: settings.data_dir });
@@ -109,7 +113,7 @@ async function run(
   return {
     url: pageUrl(listening),
     settings,
-    stop: (graceMs) => stop({ parts, pipeline, listening, stopLoops, unlock }, graceMs),
+    stop: (graceMs) => stop({ parts, pipeline, eyes, listening, stopLoops, unlock }, graceMs),
   };
 }
 
@@ -126,16 +130,18 @@ function pressureOf(inboxFull: boolean, diskFull: boolean): ReturnType<ApiDeps["
 interface Stoppable {
   parts: Parts;
   pipeline: Pipeline;
+  eyes: Eyes;
   listening: Listening;
   stopLoops: () => Promise<void>;
   unlock: () => void;
 }
 
 async function stop(
-  { parts, pipeline, listening, stopLoops, unlock }: Stoppable,
+  { parts, pipeline, eyes, listening, stopLoops, unlock }: Stoppable,
   graceMs: number,
 ): Promise<void> {
   await listening.stop(graceMs / 2);
+  await eyes.stop();
   await pipeline.stop(graceMs / 2);
   await stopLoops();
   await parts.checkpoints.stop();

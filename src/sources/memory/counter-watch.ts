@@ -3,7 +3,6 @@
 import { statSync } from "node:fs";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
-import { createEventfd } from "../../kernel/eventfd.ts";
 import {
   type CgroupVersion,
   oomNotifier,
@@ -203,7 +202,7 @@ function listen(
 ): (() => void) | null {
   if (watcher === null || files === null) return null;
   try {
-    const notifier = oomNotifier(cgroup, createEventfd);
+    const notifier = oomNotifier(cgroup.directory, cgroup.version);
     if (notifier.kind === "inotify") {
       const id = files.add(notifier.path, cgroup.directory);
       return () => files.remove(id);

@@ -3,7 +3,6 @@
 import type { Freeze, FreezeReflex } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
 import { usageThreshold } from "../../kernel/cgroup-memory.ts";
-import { createEventfd } from "../../kernel/eventfd.ts";
 import { monotonicMs } from "../../kernel/monotonic.ts";
 import { EPOLL, type Wake, type Watch, type Watcher } from "../../kernel/watcher.ts";
 
@@ -35,7 +34,7 @@ export function watchThresholds(
   let reflex: FreezeReflex | null = null;
 
   const watchAt = (bytes: number, onWake: (wake: Wake) => void): Watch =>
-    watcher.watch(usageThreshold({ directory, bytes }, createEventfd), {
+    watcher.watch(usageThreshold(directory, bytes), {
       events: EPOLL.IN,
       onWake,
     });

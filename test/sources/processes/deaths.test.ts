@@ -215,7 +215,7 @@ describe("odd deaths", () => {
     );
     await kit.started(child.pid);
     const draftsBefore = kit.drafts.length;
-    child.stdin.write("\n");
+    void child.stdin.write("\n");
     await child.stdin.flush();
     const reader = child.stdout.getReader();
     await reader.read();
@@ -233,7 +233,7 @@ describe("odd deaths", () => {
         "read line; sh -c 'kill -SEGV $$'; sh -c 'kill -TERM $$'; sh -c 'exit 3'; read line",
       );
       await kit.started(child.pid);
-      child.stdin.write("\n");
+      void child.stdin.write("\n");
       await child.stdin.flush();
       const draft = await waitFor("the child's end", () =>
         kit.drafts.find(({ data, agent }) => data["child"] === true && agent === kit.kind),
@@ -262,7 +262,7 @@ describe("odd deaths", () => {
         "read line; i=0; while [ $i -lt 30 ]; do sh -c 'kill -KILL $$'; i=$((i+1)); done; read line",
       );
       await kit.started(child.pid);
-      child.stdin.write("\n");
+      void child.stdin.write("\n");
       await child.stdin.flush();
       await waitFor(
         "the counter",

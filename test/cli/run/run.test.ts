@@ -143,13 +143,14 @@ describe("signals", () => {
 
 const COUNTER = `
 import os, signal, sys
+def say(*words): os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 def told(number, _):
     size = os.get_terminal_size()
-    print("GOT", signal.Signals(number).name, size.lines, size.columns, flush=True)
+    say("GOT", signal.Signals(number).name, size.lines, size.columns)
 for number in (signal.SIGINT, signal.SIGWINCH): signal.signal(number, told)
-print("READY", os.isatty(0), os.isatty(1), os.tcgetpgrp(0) == os.getpgrp(), flush=True)
+say("READY", os.isatty(0), os.isatty(1), os.tcgetpgrp(0) == os.getpgrp())
 for line in sys.stdin:
-    print("LINE", line.strip(), flush=True)
+    say("LINE", line.strip())
     if line.strip() == "end": sys.exit(7)
 `;
 

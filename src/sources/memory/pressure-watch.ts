@@ -51,7 +51,7 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
     judge.seen(target, use, null);
     const roundCostMs = targets.values().reduce((sum, { costMs }) => sum + costMs, 0);
     const notified = target.thresholds !== null;
-    target.nextMs = atMs + nextPauseMs({ ...use, notified, roundCostMs });
+    target.nextMs = atMs + nextPauseMs({ ...use, notified, roundCostMs }, judge.rulesOf(target));
   };
   const drop = (target: Sampled): void => {
     targets.delete(target.key);

@@ -2,6 +2,7 @@
 
 import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import packageJson from "../package.json" with { type: "json" };
+import { BUILD, COMPILE } from "./build-options.ts";
 
 const OUT = "dist/observer";
 
@@ -21,20 +22,15 @@ const started = performance.now();
 const staging = "dist/.staging/observer";
 mkdirSync("dist/.staging", { recursive: true });
 const result = await Bun.build({
+  ...BUILD,
   // The second is the waiting thread's file; kernel/watcher.ts knows the name that it gets inside.
   entrypoints: ["src/main.ts", "src/kernel/watch.worker.ts"],
-  target: "bun",
-  format: "esm",
-  bytecode: true,
-  sourcemap: "none",
-  // Identifiers are left alone: the web framework reads the source of handlers to see what they use.
-  minify: { whitespace: true, syntax: true, identifiers: false },
   define: {
     OBSERVER_VERSION: JSON.stringify(packageJson.version),
     OBSERVER_COMMIT: JSON.stringify(commit()),
     "process.env.NODE_ENV": JSON.stringify("production"),
   },
-  compile: { outfile: staging, autoloadDotenv: false, autoloadBunfig: false },
+  compile: { ...COMPILE, outfile: staging },
 });
 for (const message of result.logs) console.error(message);
 if (!result.success) process.exit(1);

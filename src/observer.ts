@@ -7,6 +7,7 @@ import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
 import { createProtection } from "./checkpoints/protection.ts";
 import { apiDeps } from "./composition/api.ts";
+import { createEyes, type Eyes } from "./composition/eyes.ts";
 import { RECOVER_MS, startLoops, watchDisk } from "./composition/loops.ts";
 import { createParts, type ObserverIo, type Parts } from "./composition/parts.ts";
 import { startPipeline } from "./composition/pipeline.ts";
@@ -15,6 +16,7 @@ import type { Settings } from "./config/settings.ts";
 import { systemClock } from "./core/clock.ts";
 import { ObserverError } from "./core/errors.ts";
 import type { Pipeline } from "./pipeline/pipeline.ts";
+import { createSpool, SPOOL_DIRECTORY } from "./sources/spool.ts";
 import { lockDirectory } from "./store/database.ts";
 import { createLog, type Log, type LogLevel } from "./telemetry/log.ts";
 
@@ -71,7 +73,9 @@ async function run(
   { io, unlock }: { io: ObserverIo; unlock: () => void },
 ): Promise<RunningObserver> {
   const { settings, log, checkpoints } = parts;
-  const pipeline = startPipeline(parts, io);
+  let eyes: Eyes | null = null;
+  const pipeline = startPipeline(parts, io, () => eyes);
+  eyes = await createEyes(parts, io, pipeline);
   const disk = watchDisk(settings);
   const protection = createProtection(
     { workspaces: settings.workspaces, armed: settings["reactive.enabled"] },
@@ -79,7 +83,7 @@ async function run(
   );
   let unready: string | null = "starting";
   const deps: ApiDeps = {
-    ...apiDeps(parts, pipeline),
+    ...apiDeps(parts, { pipeline, eyes, io }),
     ownUid: io.uid,
     pressure: () => pressureOf(pipeline.full(), disk.full()),
     startedMs: parts.clock.monotonic(),
@@ -96,6 +100,12 @@ async function run(
     { name: "protection", everyMs: RECOVER_MS, round: protection.check },
   ]);
   await checkpoints.recover();
+  await createSpool(join(settings.data_dir, SPOOL_DIRECTORY), {
+    ...parts,
+    offer: pipeline.offer,
+    now: () => parts.clock.now(),
+  }).drain();
+  await eyes.start();
   await protection.check();
   unready = null;
   log.info("observer is ready", { url: pageUrl(listening), data: settings.data_dir });
@@ -103,7 +113,7 @@ async function run(
   return {
     url: pageUrl(listening),
     settings,
-    stop: (graceMs) => stop({ parts, pipeline, listening, stopLoops, unlock }, graceMs),
+    stop: (graceMs) => stop({ parts, pipeline, eyes, listening, stopLoops, unlock }, graceMs),
   };
 }
 
@@ -120,16 +130,18 @@ function pressureOf(inboxFull: boolean, diskFull: boolean): ReturnType<ApiDeps["
 interface Stoppable {
   parts: Parts;
   pipeline: Pipeline;
+  eyes: Eyes;
   listening: Listening;
   stopLoops: () => Promise<void>;
   unlock: () => void;
 }
 
 async function stop(
-  { parts, pipeline, listening, stopLoops, unlock }: Stoppable,
+  { parts, pipeline, eyes, listening, stopLoops, unlock }: Stoppable,
   graceMs: number,
 ): Promise<void> {
   await listening.stop(graceMs / 2);
+  await eyes.stop();
   await pipeline.stop(graceMs / 2);
   await stopLoops();
   await parts.checkpoints.stop();

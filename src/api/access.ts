@@ -17,6 +17,9 @@ export const ACCESS = {
   "POST /event": "local",
   "POST /events": "local",
   "POST /hooks/:vendor": "local",
+  // The handler asks the kernel who calls: a run is taken only for a process of its caller.
+  "POST /runs": "local",
+  "POST /runs/:id/exit": "local",
 
   "GET /readyz": "read",
   "GET /version": "read",
@@ -37,6 +40,11 @@ export const ACCESS = {
   "GET /checkpoints": "read",
   "GET /checkpoints/:id": "read",
   "GET /checkpoints/:id/diff": "read",
+  "GET /agents": "read",
+  "GET /agents/:id": "read",
+  "GET /vram": "read",
+  "POST /vram": "read",
+  "GET /capabilities": "read",
 
   "POST /interruptions/:id/resolve": "admin",
   "POST /checkpoints": "admin",
@@ -44,6 +52,9 @@ export const ACCESS = {
   "POST /checkpoints/:id/pin": "admin",
   "POST /checkpoints/:id/verify": "admin",
   "DELETE /checkpoints/:id": "admin",
+  "POST /agents/:id/pause": "admin",
+  "POST /agents/:id/resume": "admin",
+  "POST /agents/:id/kill": "admin",
   "POST /session-codes": "admin",
 
   "GET /open": "public",

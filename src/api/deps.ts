@@ -1,5 +1,6 @@
 // All that the HTTP surface is given by the composition root; it reaches for nothing else.
 
+import type { AgentRegistry, Brakes, Capability, ProcessId } from "../core/agent.ts";
 import type { BuildInfo } from "../core/build-info.ts";
 import type { CheckpointService, Checkpoint } from "../core/checkpoint.ts";
 import type { Clock } from "../core/clock.ts";
@@ -7,6 +8,7 @@ import type { HookParser, Offer } from "../core/contracts.ts";
 import type { EventDraft, ObserverEvent } from "../core/event.ts";
 import type { Interruption } from "../core/interruption.ts";
 import type { ReactionRecord } from "../core/reaction.ts";
+import type { AdoptedRun, RunExit, RunRequest } from "../core/run.ts";
 import type { Session } from "../core/session.ts";
 import type { Settings } from "../config/settings.ts";
 import type { ListQuery, Page } from "../store/query.ts";
@@ -74,6 +76,16 @@ export interface Protection {
   workspaces: { path: string; backend: string | null; reason: string }[];
 }
 
+/** Memory of an agent's tree as it is now. Null what cannot be told, and a limit where there is none. */
+export interface AgentMemory {
+  rssBytes: number | null;
+  /** Working set of the cgroup that its limit is counted in. */
+  usageBytes: number | null;
+  limitBytes: number | null;
+  /** At the present pace; null while it is not filling. */
+  timeToLimitMs: number | null;
+}
+
 export interface ApiDeps {
   build: BuildInfo;
   settings: Settings;
@@ -100,6 +112,23 @@ export interface ApiDeps {
   reactions: Reads<ReactionRecord>;
   checkpointRows: Reads<Checkpoint> & { byPrefix(prefix: string): Checkpoint[] };
   checkpoints: CheckpointService;
+  agents: AgentRegistry;
+  brakes: Brakes;
+  /** Null for an agent that is not known. */
+  memoryOf(agentId: string): AgentMemory | null;
+  /** Letter of /proc/PID/stat; null when the process is gone, also when its pid is another's now. */
+  processState(process: ProcessId): string | null;
+  /** Probed when asked for, at most once in a while. */
+  capabilities(): Promise<Capability[]>;
+  /** GPUs in the kernel layer's own names, and why there are none. */
+  gpus(): Promise<{ gpus: readonly object[]; reason: string | null }>;
+  /**
+   * Takes up a run. Errors: `not_permitted` when the process is not the caller's, `vanished`, `conflict` when
+   * the id is another run's.
+   */
+  adoptRun(request: RunRequest, callerUid: number): Promise<AdoptedRun>;
+  /** Errors: `not_found`, `not_permitted`. */
+  reportRunExit(runId: string, exit: RunExit, callerUid: number): Promise<void>;
   live: LiveFeed;
   peerUid: PeerLookup;
   /** Since when this observer runs, monotonic. */

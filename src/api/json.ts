@@ -3,6 +3,10 @@
 import type { Static, TObject } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { ObserverError } from "../core/errors.ts";
+import { clip } from "../core/text.ts";
+
+/** Of a value that is refused, this much is told back. */
+const VALUE_SHOWN_MAX = 200;
 
 /** Throws `invalid` for text that is no JSON or nests deeper than `depthMax`. */
 export function parseJson(text: string, depthMax: number): unknown {
@@ -56,7 +60,14 @@ export function checkShape<S extends TObject>(schema: S, value: unknown): Static
     field === ""
       ? "Cannot read body: it must be a JSON object"
       : `Cannot use "${field}": ${ruleOf(error?.message ?? "not allowed")}`,
-    { detail: { field, allowed: Object.keys(schema.properties) } },
+    {
+      detail: {
+        field,
+        value: clip(JSON.stringify(error?.value) ?? "", VALUE_SHOWN_MAX),
+        rule: ruleOf(error?.message ?? "not allowed"),
+        allowed: Object.keys(schema.properties),
+      },
+    },
   );
 }
 

@@ -12,11 +12,14 @@ import { openApiOf } from "./openapi.ts";
 import { createPages, type Pages, signInPage } from "./page.ts";
 import { HttpError, problemResponse, refusalOf } from "./problem.ts";
 import { json, type Route } from "./route.ts";
+import { agentRoutes } from "./routes/agent-routes.ts";
 import { browserRoutes } from "./routes/browser-routes.ts";
 import { checkpointRoutes } from "./routes/checkpoint-routes.ts";
 import { eventRoutes } from "./routes/event-routes.ts";
 import { hookRoutes } from "./routes/hook-routes.ts";
+import { hostRoutes } from "./routes/host-routes.ts";
 import { operationRoutes } from "./routes/operation-routes.ts";
+import { runRoutes } from "./routes/run-routes.ts";
 import { interruptionRoutes, sessionRoutes } from "./routes/session-routes.ts";
 import { statusRoutes } from "./routes/status-routes.ts";
 import { createStreamHub, type StreamHub } from "./stream-hub.ts";
@@ -66,6 +69,9 @@ function createRoutes(
     ...sessionRoutes(deps),
     ...interruptionRoutes(deps),
     ...checkpointRoutes(deps),
+    ...agentRoutes(deps),
+    ...runRoutes(deps),
+    ...hostRoutes(deps),
     ...statusRoutes(deps, parts.hub),
     ...browserRoutes({ settings: deps.settings, ...parts }),
   ];

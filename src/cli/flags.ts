@@ -63,6 +63,26 @@ interface Spec {
 
 /** Reads `argv` against `spec`. Never throws: what is wrong is in `problems`. */
 export function parseCommand(argv: string[], spec: Spec): ParsedCommand {
+  if (!spec.args?.at(-1)?.verbatim) return parseWords(argv, spec);
+  const at = firstWord(argv, spec.flags);
+  const parsed = parseWords(argv.slice(0, at), { ...spec, args: [] });
+  const args = argv.slice(argv[at] === "--" ? at + 1 : at);
+  const problems = [...parsed.problems, ...argumentProblems(args, spec.args)];
+  return { ...parsed, args, problems };
+}
+
+/** Where the flags end: at `--`, or at the first word that is neither a flag nor the value of one. */
+function firstWord(argv: string[], flags: readonly Flag[]): number {
+  const takesValue = new Set(flags.flatMap(({ name, value }) => (value ? [`--${name}`] : [])));
+  for (let at = 0; at < argv.length; at += 1) {
+    const word = argv[at] ?? "";
+    if (word === "--" || !word.startsWith("-")) return at;
+    if (takesValue.has(word) && argv[at + 1] !== "--") at += 1;
+  }
+  return argv.length;
+}
+
+function parseWords(argv: string[], spec: Spec): ParsedCommand {
   const known = new Map(spec.flags.map((flag) => [flag.name, flag]));
   const options: Record<string, { type: "string" | "boolean"; short?: string }> = {
     help: { type: "boolean", short: "h" },
@@ -146,7 +166,7 @@ function argumentProblems(args: string[], wanted: readonly Argument[]): UsagePro
     if (given.length === 0 && argument.required) {
       problems.push({ field: argument.name, rule: "is missing" });
     }
-    for (const value of given) {
+    for (const value of argument.verbatim ? [] : given) {
       const rule = ruleBroken(value, argument);
       if (rule) problems.push({ field: argument.name, value, rule });
     }

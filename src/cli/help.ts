@@ -77,8 +77,12 @@ function argumentText(argument: Argument): string {
 
 /** One line: how the verb is called. */
 export function usageLine(verb: Verb): string {
-  const words = ["observer", verb.name, ...(verb.args ?? []).map(argumentText)];
-  return `${words.join(" ")} [flags]`;
+  const words = (verb.args ?? []).map(argumentText);
+  // What follows a command line of its own belongs to it.
+  const parts = verb.args?.at(-1)?.verbatim
+    ? ["observer", verb.name, "[flags] --", ...words]
+    : ["observer", verb.name, ...words, "[flags]"];
+  return parts.join(" ");
 }
 
 /** Help on one verb. */

@@ -14,6 +14,8 @@ export interface CliIo {
   ask(question: string): Promise<string>;
   /** True when a person can be asked: standard input and standard error are terminals. */
   isTty: boolean;
+  /** True when standard output is a terminal, so that a screen can be kept up to date there. */
+  outputIsTty: boolean;
   /** True when standard output may carry colour. */
   colour: boolean;
   /** Width that tables are fitted to, in terminal cells. */
@@ -61,6 +63,7 @@ export function createIo(env: CliIo["env"], clock: Clock): CliIo & { flush(): Pr
       return readLine();
     },
     isTty: isatty(0) && isatty(2),
+    outputIsTty: isatty(1),
     colour: isatty(1) && !env["NO_COLOR"] && env["TERM"] !== "dumb",
     columns: columnsOf(env),
     env,

@@ -41,6 +41,15 @@ const STATUS_COLOURS: Record<string, Colour> = {
   suppressed: "dim",
   dry_run: "dim",
   deleted: "dim",
+  running: "green",
+  frozen: "cyan",
+  paused: "yellow",
+  stopped: "yellow",
+  zombie: "dim",
+  gone: "dim",
+  degraded: "yellow",
+  missing: "yellow",
+  broken: "red",
 };
 
 export function severityColour(severity: unknown): Colour {

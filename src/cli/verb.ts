@@ -26,6 +26,8 @@ export interface Argument {
   oneOf?: readonly string[];
   /** What completion offers. */
   completes?: "files";
+  /** A command line of its own: from its first word on nothing is a flag of ours, and nothing is checked. */
+  verbatim?: boolean;
 }
 
 /** The parsed flags: values by name, switches as presence. */

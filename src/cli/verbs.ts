@@ -2,18 +2,22 @@
 
 import { LOG_LEVELS } from "../telemetry/log.ts";
 import type { Verb } from "./verb.ts";
+import { agentsVerb, killVerb, pauseVerb, resumeVerb } from "./verbs/agents.ts";
 import { checkpointVerbs } from "./verbs/checkpoint.ts";
 import { completionScript, SHELLS } from "./verbs/completion.ts";
 import { configVerbs } from "./verbs/config.ts";
+import { doctorVerb } from "./verbs/doctor.ts";
 import { eventsVerb } from "./verbs/events.ts";
 import { demoVerb, importVerb, replayVerb } from "./verbs/files.ts";
 import { interruptionsVerb } from "./verbs/interruptions.ts";
 import { openVerb } from "./verbs/open.ts";
 import { reactionsVerb } from "./verbs/reactions.ts";
 import { restoreVerb } from "./verbs/restore.ts";
+import { runVerb } from "./verbs/run.ts";
 import { sessionsVerb } from "./verbs/sessions.ts";
 import { statsVerb } from "./verbs/stats.ts";
 import { statusVerb } from "./verbs/status.ts";
+import { topVerb } from "./verbs/top.ts";
 import { versionVerb } from "./verbs/version.ts";
 
 /** Its flags are here for the help and the completion; the composition root reads them itself. */
@@ -57,8 +61,14 @@ const completionVerb: Verb = {
 
 export const VERBS: readonly Verb[] = [
   serveVerb,
+  runVerb,
+  pauseVerb,
+  resumeVerb,
+  killVerb,
   demoVerb,
   statusVerb,
+  topVerb,
+  agentsVerb,
   sessionsVerb,
   eventsVerb,
   interruptionsVerb,
@@ -69,6 +79,7 @@ export const VERBS: readonly Verb[] = [
   restoreVerb,
   replayVerb,
   importVerb,
+  doctorVerb,
   ...configVerbs,
   completionVerb,
   versionVerb,
@@ -76,13 +87,7 @@ export const VERBS: readonly Verb[] = [
 
 /** Announced verbs that this version does not have, so that they are not taken for typing mistakes. */
 export const VERBS_LATER: readonly string[] = [
-  "run",
   "watch",
-  "top",
-  "agents",
-  "pause",
-  "resume",
-  "kill",
   "playbooks",
   "checkpoint prune",
   "hooks",
@@ -92,7 +97,6 @@ export const VERBS_LATER: readonly string[] = [
   "purge",
   "mcp",
   "config schema",
-  "doctor",
   "service",
   "self-update",
 ];

@@ -1,12 +1,14 @@
 // What this host lets observer do: each feature is tried, and what is missing says why and what mends it.
 
 import type { Capability } from "../core/agent.ts";
-import { messageOf } from "../core/errors.ts";
+import { messageOf, ObserverError } from "../core/errors.ts";
 
 /** What trying a feature found; a probe that throws found it missing. */
 export interface Found {
   state: Capability["state"];
   reason: string;
+  /** Instead of the usual advice; null when nothing mends this reason. An `ObserverError` says so by `fix: null` in its detail. */
+  fix?: string | null;
 }
 
 export type Probe = () => Found | Promise<Found>;
@@ -90,16 +92,17 @@ export async function probeCapabilities(probes: CapabilityProbes): Promise<Capab
 }
 
 async function probeOne(name: CapabilityName, probe: Probe): Promise<Capability> {
-  const { purpose, fix } = USES[name];
-  const { state, reason } = await tried(probe);
-  const mended = state !== "ok" && fix !== undefined ? { fix } : {};
-  return { name, state, purpose, reason, ...mended };
+  const { state, reason, fix } = await tried(probe);
+  const { purpose, fix: usual } = USES[name];
+  const advice = state === "ok" ? undefined : fix === undefined ? usual : fix;
+  return { name, state, purpose, reason, ...(advice ? { fix: advice } : {}) };
 }
 
 async function tried(probe: Probe): Promise<Found> {
   try {
     return await probe();
   } catch (thrown) {
-    return { state: "missing", reason: messageOf(thrown) };
+    const unmended = thrown instanceof ObserverError && thrown.detail["fix"] === null;
+    return { state: "missing", reason: messageOf(thrown), ...(unmended ? { fix: null } : {}) };
   }
 }

@@ -58,7 +58,8 @@ export function openKmsg(from: "end" | "start", path: string = PATH): number {
       : failedWith(thrown, "ENOENT")
         ? "there is no such file, as in most containers"
         : messageOf(thrown);
-    throw new ObserverError("unavailable", `${path}: ${why}`, { cause: thrown });
+    const detail = failedWith(thrown, "EPERM", "EACCES") ? {} : { fix: null };
+    throw new ObserverError("unavailable", `${path}: ${why}`, { cause: thrown, detail });
   }
 }
 

@@ -30,6 +30,8 @@ function open(library: string) {
     lseek: { args: [i32, i64_fast, i32], returns: i64_fast },
     close: { args: [i32], returns: i32 },
     pipe2: { args: [ptr, i32], returns: i32 },
+    dup3: { args: [i32, i32, i32], returns: i32 },
+    poll: { args: [ptr, u64, i32], returns: i32 },
     epoll_create1: { args: [i32], returns: i32 },
     epoll_ctl: { args: [i32, i32, i32, ptr], returns: i32 },
     epoll_wait: { args: [i32, ptr, i32, i32], returns: i32 },

@@ -167,9 +167,11 @@ async function look<T>(
 
 function unavailable(thrown: unknown): ObserverError {
   if (thrown instanceof ObserverError) return thrown;
-  const why = reasonOf(thrown);
-  return new ObserverError("unavailable", `Process events of the kernel: ${why}`, {
+  const forbidden = failedWith(thrown, "EPERM", "EACCES");
+  return new ObserverError("unavailable", `Process events of the kernel: ${reasonOf(thrown)}`, {
     cause: thrown,
+    // A namespace or a kernel without them is nothing that a setting mends.
+    detail: forbidden ? {} : { fix: null },
   });
 }
 

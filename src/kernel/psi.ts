@@ -49,7 +49,11 @@ export function openPressureTrigger(path: string): number {
     return fd;
   } catch (thrown) {
     if (fd >= 0) closeSync(fd);
-    throw new ObserverError("unavailable", `${path}: ${reasonOf(thrown)}`, { cause: thrown });
+    const detail = failedWith(thrown, "ENOENT", "EOPNOTSUPP") ? {} : { fix: null };
+    throw new ObserverError("unavailable", `${path}: ${reasonOf(thrown)}`, {
+      cause: thrown,
+      detail,
+    });
   }
 }
 

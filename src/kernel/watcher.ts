@@ -137,7 +137,7 @@ function watcherOf(shared: Shared, thread: Thread, stopFd: number): Watcher {
   const stop = async (): Promise<void> => {
     for (const entry of shared.entries) if (entry) shared.table.disarm(entry.slot);
     signalEventfd(stopFd);
-    await Promise.race([thread.stopped, Bun.sleep(STOP_PATIENCE_MS)]);
+    await inTime(thread.stopped, STOP_PATIENCE_MS);
     // A thread that cannot be ended may still use its files, so they stay open.
     if (!(await thread.terminate())) return;
     for (const entry of shared.entries) if (entry) closeSync(entry.fd);
@@ -167,6 +167,8 @@ function addWatch(shared: Shared, fd: number, options: WatchOptions): Watch {
   const entry = { fd, slot, generation, drain, cancelled: false, onWake: options.onWake };
   const bits = (drain ? options.events : options.events | EPOLL.ET) >>> 0;
   shared.entries[slot] = entry;
+  // The thread may have marked it while the watch before this one was being cancelled.
+  table.looks(slot);
   try {
     add(setOf(shared, entry), bits, { fd, drain, slot, generation });
   } catch (thrown) {
@@ -297,25 +299,29 @@ async function startThread(start: ThreadStart, shared: Shared): Promise<Thread> 
   });
   worker.on("error", (error: unknown) => fail(messageOf(error)));
   worker.on("exit", (code: number) => fail(`it ended with ${code}`));
-  const late = setTimeout(
-    () => ready.reject(new Error("it did not start in time")),
-    START_PATIENCE_MS,
-  );
   const terminate = async (): Promise<boolean> => {
     state = "ending";
-    const ended = worker.terminate().then(() => true);
-    return Promise.race([ended, Bun.sleep(TERMINATE_PATIENCE_MS).then(() => false)]);
+    return inTime(worker.terminate(), TERMINATE_PATIENCE_MS);
   };
   try {
-    await ready.promise;
+    if (!(await inTime(ready.promise, START_PATIENCE_MS))) throw new Error("it did not start");
   } catch (thrown) {
     await terminate();
     throw thrown;
-  } finally {
-    clearTimeout(late);
   }
   state = "running";
   // By itself it keeps no program alive.
   worker.unref();
   return { failed: () => state === "failed", stopped: stopped.promise, terminate };
+}
+
+/** Whether it was done within `patienceMs`; leaves no timer behind. */
+async function inTime(done: Promise<unknown>, patienceMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<false>();
+  const timer = setTimeout(() => late.resolve(false), patienceMs);
+  try {
+    return await Promise.race([done.then(() => true), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

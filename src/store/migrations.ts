@@ -132,7 +132,31 @@ CREATE TABLE checkpoints (
 CREATE INDEX checkpoints_workspace ON checkpoints (workspace, row);
 `;
 
-const STEPS: readonly string[] = [INITIAL];
+// Agents that lived when observer last knew. `oom_kills`: the counter of their cgroup as it was last seen.
+const AGENTS = `
+CREATE TABLE agents (
+  boot TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  start_ticks INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  rule_kind TEXT,
+  started_ms INTEGER NOT NULL,
+  uid INTEGER NOT NULL,
+  session_id TEXT,
+  session_proven INTEGER NOT NULL,
+  workspace TEXT,
+  run_id TEXT,
+  cgroup_unified TEXT,
+  cgroup_memory TEXT,
+  cgroup_memory_version INTEGER,
+  cgroup_freezer TEXT,
+  own_cgroup INTEGER NOT NULL,
+  oom_kills INTEGER,
+  PRIMARY KEY (boot, pid, start_ticks)
+) STRICT;
+`;
+
+const STEPS: readonly string[] = [INITIAL, AGENTS];
 
 /**
  * Brings the schema up to date. Each step and its version number are one transaction, so a kill in the

@@ -5,6 +5,7 @@ import type { ObserverEvent } from "../core/event.ts";
 import type { Interruption } from "../core/interruption.ts";
 import type { ReactionRecord } from "../core/reaction.ts";
 import type { Session } from "../core/session.ts";
+import { type AgentRows, createAgentRows } from "./agent-rows.ts";
 import { CHECKPOINT_LISTING, createCheckpointRows } from "./checkpoint-rows.ts";
 import { type DatabaseOptions, openDatabase } from "./database.ts";
 import type { Known } from "./event-ids.ts";
@@ -59,6 +60,7 @@ export interface Store {
   readonly reactions: Listable<ReactionRecord>;
   readonly checkpoints: Listable<Checkpoint>;
   readonly checkpointRows: CheckpointRows;
+  readonly agentRows: AgentRows;
   readonly facts: Facts;
   /**
    * Syncs what was written since the last time, in every mode: without it a power cut in `normal` mode would
@@ -132,6 +134,7 @@ export function createStore(options: StoreOptions): Store {
     reactions: listing(REACTION_LISTING, reactions.get),
     checkpoints: listing(CHECKPOINT_LISTING, (id) => checkpointRows.get(id)),
     checkpointRows,
+    agentRows: createAgentRows(database),
     facts: meta.facts,
     broken: () => sync.broken()?.message ?? null,
     databaseBytes: () => Bun.file(database.filename).size,

@@ -33,6 +33,11 @@ export const METRICS = {
     help: "Hook bodies received, by vendor.",
     labels: ["vendor"],
   },
+  observer_spool_events_total: {
+    type: "counter",
+    help: "Events that runs left while no daemon listened, by outcome: accepted, duplicate, rejected, corrupt, and unreadable files.",
+    labels: ["outcome"],
+  },
   observer_commits_total: {
     type: "counter",
     help: "Transactions committed by the tick.",
@@ -88,9 +93,60 @@ export const METRICS = {
     help: "Supervised loops that threw and were restarted.",
     labels: ["loop"],
   },
+  observer_freezes_total: {
+    type: "counter",
+    help: "Stops of an agent for a moment, by method and outcome: thawed, capped, guardian_lost, stopped, killed, refused, failed.",
+    labels: ["method", "outcome"],
+  },
+  observer_pauses_total: {
+    type: "counter",
+    help: "Pauses: paused, renewed, taken_over, restopped, resumed, expired, gone, killed, failed.",
+    labels: ["event"],
+  },
+  observer_kills_total: {
+    type: "counter",
+    help: "Kills of an agent, by outcome: done, or the error's code.",
+    labels: ["outcome"],
+  },
+  observer_guardian_restarts_total: {
+    type: "counter",
+    help: "Guardians that died, were silent, or failed to start, by reason: died, silent, failed.",
+    labels: ["reason"],
+  },
   observer_stream_dropped_total: {
     type: "counter",
     help: "Live stream frames not sent to a slow subscriber.",
+    labels: [],
+  },
+  observer_agents: { type: "gauge", help: "Agents that live now.", labels: [] },
+  observer_process_scans_total: {
+    type: "counter",
+    help: "Looks at all processes, by how: incremental, full.",
+    labels: ["how"],
+  },
+  observer_process_scan_ms: {
+    type: "gauge",
+    help: "Duration of the last look at all processes, in milliseconds.",
+    labels: [],
+  },
+  observer_process_events_total: {
+    type: "counter",
+    help: "Process events of the kernel, by what: fork, exec, exit, coredump.",
+    labels: ["what"],
+  },
+  observer_process_events_lost_total: {
+    type: "counter",
+    help: "Times that process events of the kernel were lost; a full look follows.",
+    labels: [],
+  },
+  observer_agent_exits_total: {
+    type: "counter",
+    help: "Ends of agents, by the first who told: pidfd, proc_connector, zombie, parent, gone.",
+    labels: ["seen_by"],
+  },
+  observer_child_exits_dropped_total: {
+    type: "counter",
+    help: "Violent deaths of agents' children not kept because one agent had too many.",
     labels: [],
   },
   observer_inbox_events: { type: "gauge", help: "Events waiting for the tick.", labels: [] },

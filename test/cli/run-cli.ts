@@ -14,6 +14,7 @@ export interface Ran {
 export interface RunOptions {
   env?: Record<string, string>;
   isTty?: boolean;
+  outputIsTty?: boolean;
   colour?: boolean;
   columns?: number;
   nowMs?: number;
@@ -39,6 +40,7 @@ export async function run(argv: string[], options: RunOptions = {}): Promise<Ran
       return Promise.resolve(options.answer ?? "");
     },
     isTty: options.isTty ?? false,
+    outputIsTty: options.outputIsTty ?? false,
     colour: options.colour ?? false,
     columns: options.columns ?? 80,
     env: options.env ?? {},
@@ -53,6 +55,10 @@ export async function run(argv: string[], options: RunOptions = {}): Promise<Ran
     replay: notGiven("replay"),
     importFile: notGiven("importFile"),
     demo: notGiven("demo"),
+    run: notGiven("run"),
+    inspectHost: notGiven("inspectHost"),
+    tryCapabilities: notGiven("tryCapabilities"),
+    showLive: notGiven("showLive"),
     exportCheckpoint: notGiven("exportCheckpoint"),
     configShow: notGiven("configShow"),
     configValidate: notGiven("configValidate"),

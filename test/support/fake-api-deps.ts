@@ -14,6 +14,7 @@ import type { ReactionRecord } from "../../src/core/reaction.ts";
 import type { Session } from "../../src/core/session.ts";
 import type { ListQuery } from "../../src/store/query.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { createFakeAgents, type FakeAgents } from "./fake-agents.ts";
 
 /** 2026-01-01T00:00:00.000Z. */
 export const NOW = 1_767_225_600_000;
@@ -36,6 +37,7 @@ export interface Fake {
     reactions: ReactionRecord[];
     checkpoints: Checkpoint[];
   };
+  agents: FakeAgents;
   time: { monotonicMs: number };
   /** Answers of the next offers, instead of accepting all. */
   answerWith(answer: ((drafts: EventDraft[]) => Promise<Receipt[]>) | null): void;
@@ -84,6 +86,7 @@ export function createFake(settings: Partial<Settings> = {}): Fake {
     reactions: [],
     checkpoints: [],
   };
+  const agents = createFakeAgents(calls);
   const time = { monotonicMs: 0 };
   let answer: ((drafts: EventDraft[]) => Promise<Receipt[]>) | null = null;
   const log = (message: string, fields?: object): void =>
@@ -94,6 +97,7 @@ export function createFake(settings: Partial<Settings> = {}): Fake {
     return found;
   };
   const deps: ApiDeps = {
+    ...agents.deps,
     build: BUILD_INFO,
     settings: { ...defaultSettings(), ...settings } as Settings,
     clock: { now: () => NOW, monotonic: () => (time.monotonicMs += 0.001) },
@@ -187,6 +191,7 @@ export function createFake(settings: Partial<Settings> = {}): Fake {
     calls,
     logged,
     rows,
+    agents,
     time,
     answerWith: (next) => void (answer = next),
   };

@@ -1,11 +1,10 @@
 // Checkpoints: taken, listed, compared, restored, kept, removed.
 
-import { type Static, type TObject, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import type { Checkpoint, CheckpointService, CreateRequest } from "../../core/checkpoint.ts";
-import { readText } from "../body.ts";
 import { resolveCheckpoint } from "../checkpoint-id.ts";
+import { readCommand } from "../command-body.ts";
 import type { ApiDeps } from "../deps.ts";
-import { checkShape, parseJson } from "../json.ts";
 import { knownParameters } from "../list-query.ts";
 import { HttpError } from "../problem.ts";
 import { type Call, json, type Route } from "../route.ts";
@@ -96,7 +95,7 @@ function writeRoutes(deps: ApiDeps): Route[] {
       body: PinBody,
       async handle(call) {
         const { id } = await resolve(call, deps);
-        const { pinned = true } = await readBody(call, { deps, schema: PinBody });
+        const { pinned = true } = await readCommand(call, { deps, schema: PinBody });
         return json(checkpointView(await service.pin(id, pinned)));
       },
     },
@@ -124,19 +123,8 @@ function resolve(
   return resolveCheckpoint(deps.checkpointRows, { name: params["id"] ?? "", ...options });
 }
 
-/** An empty body means that no field is given. */
-async function readBody<S extends TObject>(
-  call: Call,
-  { deps, schema }: { deps: ApiDeps; schema: S },
-): Promise<Static<S>> {
-  knownParameters(call.request.url, []);
-  const text = await readText(call.request, deps.settings["limits.body_bytes"]);
-  const value = text.trim() === "" ? {} : parseJson(text, deps.settings["limits.depth"]);
-  return checkShape(schema, value);
-}
-
 async function create(call: Call, deps: ApiDeps): Promise<Response> {
-  const { workspace, label } = await readBody(call, { deps, schema: CreateBody });
+  const { workspace, label } = await readCommand(call, { deps, schema: CreateBody });
   const request: CreateRequest = { workspace, kind: "manual", reason: "manual" };
   if (label !== undefined) request.label = label;
   const checkpoint = await deps.checkpoints.create(request);
@@ -153,7 +141,7 @@ async function create(call: Call, deps: ApiDeps): Promise<Response> {
 }
 
 async function restore(call: Call, deps: ApiDeps): Promise<Response> {
-  const { path, freeze, force, dry_run } = await readBody(call, { deps, schema: RestoreBody });
+  const { path, freeze, force, dry_run } = await readCommand(call, { deps, schema: RestoreBody });
   const request: Parameters<CheckpointService["restore"]>[0] = {
     id: (await resolve(call, deps)).id,
     dryRun: dry_run ?? false,

@@ -100,7 +100,8 @@ export function procConnectorAnswer(chunk: Uint8Array): number | null {
 
 /**
  * The events of one read. An exit is of the main thread: of a process whose main thread ends before the others
- * it comes too early, so whoever relies on it looks whether the process is gone.
+ * it comes too early, so whoever relies on it looks whether the process is gone. It is sent after the parent is told, so
+ * the parent may have reaped it, and may even have ended (then `ppid` is who inherited it), before it comes.
  */
 export function parseProcEvents(chunk: Uint8Array): ProcEvent[] {
   const events: ProcEvent[] = [];

@@ -1,0 +1,133 @@
+// Keeps agents from their finding to their end: tells of both once, and remembers them over a restart.
+
+import type { Agent } from "../../core/agent.ts";
+import type { AgentRow } from "../../store/agent-rows.ts";
+import type { Log } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { EventDraft } from "../../core/event.ts";
+import { type Exit, exitEvent, startEvent } from "./events.ts";
+import type { Exits, HeldProcess } from "./exits.ts";
+import type { Host } from "./host.ts";
+import { type Memory, recordOf } from "./memory.ts";
+import type { Outbox } from "./outbox.ts";
+import type { AgentRecord } from "./record.ts";
+import type { Records } from "./registry.ts";
+import { type SessionTies, sessionOf } from "./ties.ts";
+
+export const ENDED_UNSEEN = "ended while observer was not running";
+/** A parent under `observer run` tells within this time after observer is back. */
+const PARENT_PATIENCE_MS = 5_000;
+
+export interface KeeperDeps {
+  host: Host;
+  records: Records;
+  memory: Memory;
+  outbox: Outbox;
+  log: Log;
+  metrics: Metrics;
+  endedByUs(process: HeldProcess): boolean;
+  exits(): Exits;
+}
+
+export interface Keeper {
+  /** A new agent: registered, held, told of. */
+  begin(agent: Agent, facts: { ruleKind: string | null; ties: SessionTies }): AgentRecord;
+  /** One that was kept over a restart; `agent` null when it is gone. */
+  resume(row: AgentRow, agent: Agent | null): AgentRecord | null;
+  /** Takes over other facts, and keeps them. */
+  change(record: AgentRecord, facts: Partial<Agent>): void;
+  /** The session that the ties say now. */
+  retie(record: AgentRecord): void;
+  end(process: HeldProcess, exit: Exit): void;
+  /** Of an agent that nobody saw alive: its parent tells its whole life at once. */
+  tellWhole(record: AgentRecord, exit: Exit): void;
+}
+
+export function createKeeper(deps: KeeperDeps): Keeper {
+  const { host, records, memory, outbox, log, metrics } = deps;
+  /** Agents that were gone when observer came back. */
+  const unseen = new Set<string>();
+
+  const count = (): void => metrics.set("observer_agents", records.list().length);
+
+  function add(record: AgentRecord): void {
+    const { agent, ruleKind } = record;
+    records.add(record);
+    const { startTicks } = agent;
+    records.setMember(agent.pid, { startTicks, agentId: agent.id, kind: ruleKind, goneMs: null });
+    count();
+  }
+
+  const exitDraft = (record: AgentRecord, exit: Exit): EventDraft =>
+    exitEvent(record, { boot: host.boot, exit, endedByUs: deps.endedByUs(record.agent) });
+
+  function change(record: AgentRecord, facts: Partial<Agent>): void {
+    const before = record.agent;
+    records.change(record, facts);
+    if (record.agent !== before && record.endedMs === null) memory.keep(record);
+  }
+
+  return {
+    change,
+    begin(agent, { ruleKind, ties }) {
+      const sessionId = sessionOf(ties)?.sessionId ?? null;
+      const lives = { endedMs: null, orphansSeen: false };
+      const record: AgentRecord = { agent: { ...agent, sessionId }, ruleKind, ties, ...lives };
+      add(record);
+      memory.keep(record);
+      outbox.tell(startEvent(record, { boot: host.boot }));
+      log.info("agent found", { agent: agent.kind, pid: agent.pid, uid: agent.uid });
+      deps.exits().hold(agent);
+      return record;
+    },
+    resume(row, agent) {
+      const record = recordOf(row, agent);
+      if (row.boot !== host.boot) {
+        outbox.tell(earlierBoot(record, row.boot), () => memory.forget(row));
+        return null;
+      }
+      add(record);
+      if (agent === null) unseen.add(record.agent.id);
+      deps.exits().hold(record.agent, row.runId === null ? {} : { patienceMs: PARENT_PATIENCE_MS });
+      return record;
+    },
+    retie(record) {
+      const sessionId = sessionOf(record.ties)?.sessionId ?? null;
+      if (sessionId === null || sessionId === record.agent.sessionId) return;
+      change(record, { sessionId });
+      log.info("agent's session is known", { pid: record.agent.pid, session: sessionId });
+    },
+    end(process, exit) {
+      const record = records.record(process);
+      if (record?.endedMs !== null) return;
+      const wasUnseen = unseen.delete(record.agent.id);
+      const told = exit.status === null ? unknownEnd(exit, wasUnseen) : exit;
+      records.end(record);
+      count();
+      metrics.add("observer_agent_exits_total", 1, { seen_by: told.seenBy[0] ?? "gone" });
+      const { pid, startTicks } = record.agent;
+      // Kept until the event is: else a kill of observer in between would lose the end.
+      outbox.tell(exitDraft(record, told), () =>
+        memory.forget({ boot: host.boot, pid, startTicks }),
+      );
+    },
+    tellWhole(record, exit) {
+      records.add(record);
+      records.end(record);
+      metrics.add("observer_agent_exits_total", 1, { seen_by: exit.seenBy[0] ?? "gone" });
+      outbox.tell(startEvent(record, { boot: host.boot }));
+      outbox.tell(exitDraft(record, exit));
+    },
+  };
+}
+
+function earlierBoot(record: AgentRecord, boot: string): EventDraft {
+  const exit: Exit = { status: null, atMs: null, seenBy: ["gone"], reason: ENDED_UNSEEN };
+  return exitEvent(record, { boot, exit, endedByUs: false });
+}
+
+function unknownEnd(exit: Exit, wasUnseen: boolean): Exit {
+  return wasUnseen
+    ? { status: null, atMs: null, seenBy: ["gone"], reason: ENDED_UNSEEN }
+    : { ...exit, reason: "nobody could tell how it ended" };
+}

@@ -3,16 +3,7 @@
 import { statSync } from "node:fs";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
-<<<<<<< HEAD
 import { type CgroupVersion, oomNotifier, readOomCounters } from "../../kernel/cgroup-memory.ts";
-=======
-import {
-  type CgroupVersion,
-  oomNotifier,
-  readOomCounters,
-  tightestLimit,
-} from "../../kernel/cgroup-memory.ts";
->>>>>>> main
 import { monotonicMs } from "../../kernel/monotonic.ts";
 import { EPOLL, type Watcher } from "../../kernel/watcher.ts";
 import type { Log } from "../../telemetry/log.ts";

@@ -152,10 +152,13 @@ describe.skipIf(!canLimit)("startPressureWatch", () => {
     const child = hog(directories, 2_000);
     await until(() => saving.length > 0);
     await until(() => freezer.isFrozen(agent));
-    const standing = readUsage(directories.memory ?? "", directories.memoryVersion ?? 1);
+    const use = (): number =>
+      readUsage(directories.memory ?? "", directories.memoryVersion ?? 1) ?? 0;
+    const standing = use();
     await Bun.sleep(150);
     expect(child?.exitCode).toBeNull();
-    expect(readUsage(directories.memory ?? "", directories.memoryVersion ?? 1)).toBe(standing);
+    // The kernel returns what it charged ahead; the hog would have taken 300 MiB.
+    expect(Math.abs(use() - standing)).toBeLessThan(MIB);
     expect(drafts.at(-1)?.data).toMatchObject({
       level: "freeze",
       freeze_id: freezer.freezes.at(-1)?.id,
@@ -209,7 +212,7 @@ describe.skipIf(!canLimit)("startPressureWatch", () => {
     const { drafts, freezer, saving } = rig([agent], { watcher: null });
     const child = hog(directories, 300);
     await until(() => saving.length > 0);
-    expect(freezer.isFrozen(agent)).toBe(true);
+    await until(() => freezer.isFrozen(agent));
     expect(levels(drafts)).toContain("freeze");
     for (const release of saving) release();
     await child?.exited;

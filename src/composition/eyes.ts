@@ -1,7 +1,6 @@
 // What looks at the host and acts on it: the waiting thread, agents, their memory, the brakes.
 
 import { createBrakes, type RunningBrakes } from "../brakes/brakes.ts";
-import { GUARDIAN_VERB } from "../brakes/guardian.ts";
 import { instanceName } from "../config/instance-name.ts";
 import type { Capability } from "../core/agent.ts";
 import type { Offer } from "../core/contracts.ts";
@@ -47,7 +46,7 @@ export async function createEyes(
     {
       dataDirectory: settings.data_dir,
       name,
-      guardianCommand: [...io.selfCommand, GUARDIAN_VERB],
+      guardianCommand: [...io.selfCommand, "__guardian"],
     },
     parts,
   );

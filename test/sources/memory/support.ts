@@ -42,7 +42,7 @@ export function commonDeps() {
   };
 }
 
-export function sourcesOf(drafts: EventDraft[]): string[] {
+function sourcesOf(drafts: EventDraft[]): string[] {
   return drafts.flatMap(({ data }) => data["sources"] as string[]).sort();
 }
 

@@ -5,6 +5,7 @@ import type { Clock } from "../../core/clock.ts";
 import { usageThreshold } from "../../kernel/cgroup-memory.ts";
 import { monotonicMs } from "../../kernel/monotonic.ts";
 import { EPOLL, type Wake, type Watch, type Watcher } from "../../kernel/watcher.ts";
+import { watchOrClose } from "./watch-or-close.ts";
 
 export interface ThresholdDeps {
   watcher: Watcher;
@@ -34,10 +35,7 @@ export function watchThresholds(
   let reflex: FreezeReflex | null = null;
 
   const watchAt = (bytes: number, onWake: (wake: Wake) => void): Watch =>
-    watcher.watch(usageThreshold(directory, bytes), {
-      events: EPOLL.IN,
-      onWake,
-    });
+    watchOrClose(watcher, usageThreshold(directory, bytes), { events: EPOLL.IN, onWake });
   const half = watchAt(cgroup.halfBytes, (wake) => onHalf(localMs(wake)));
   const takeFreeze = ({ acted, complete, atMs }: Wake): Freeze | null => {
     if (!acted || reflex === null) return null;

@@ -1,6 +1,6 @@
 // How a run is held together: its own cgroup and a limit that the real kernel enforces; a scope; nothing at all.
 
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { contain } from "../../../src/cli/offline/run/containment.ts";
@@ -12,6 +12,9 @@ import { removeRunCgroup } from "../../../src/kernel/run-cgroup.ts";
 import { findCgroups } from "../../../src/kernel/cgroup-sweep.ts";
 import { until } from "../../support/daemon.ts";
 import { createRoom, type Room, run } from "./kit.ts";
+
+// Programs are started, which takes seconds on a machine that is busy with other tests.
+setDefaultTimeout(60_000);
 
 const NO_SCOPE = { uid: 0, systemdRun: null, systemdDirectory: "/nonexistent" };
 

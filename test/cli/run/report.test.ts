@@ -150,7 +150,7 @@ describe("without a daemon", () => {
 
   test("CMD lives on when observer run is killed, and its start is in the spool", async () => {
     using room = createRoom();
-    const child = startRun(room, ["--quiet", "--", "sh", "-c", "echo $$; sleep 30"]);
+    const child = startRun(room, ["--quiet", "--", "sh", "-c", "echo $$; exec sleep 30"]);
     const first = await child.stdout.getReader().read();
     const pid = Number(new TextDecoder().decode(first.value));
     const spooled = (): string => {

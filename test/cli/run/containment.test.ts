@@ -7,11 +7,7 @@ import { contain } from "../../../src/cli/offline/run/containment.ts";
 import { scopeCommand, scopePrefix } from "../../../src/cli/offline/run/scope.ts";
 import { instanceName } from "../../../src/config/instance-name.ts";
 import { newId } from "../../../src/core/ids.ts";
-import { findCgroupMounts } from "../../../src/kernel/cgroup.ts";
-import { removeRunCgroup } from "../../../src/kernel/run-cgroup.ts";
-import { findCgroups } from "../../../src/kernel/cgroup-sweep.ts";
-import { until } from "../../support/daemon.ts";
-import { createRoom, type Room, run } from "./kit.ts";
+import { createRoom, leftBy, removeCgroupsOf, type Room, run } from "./kit.ts";
 
 // Programs are started, which takes seconds on a machine that is busy with other tests.
 setDefaultTimeout(60_000);
@@ -27,9 +23,6 @@ const canLimit = await (async () => {
   return tried.memoryLimitBytes !== null;
 })();
 
-/** Cgroups that runs of this room have left. */
-const leftBy = (room: Room): string[] => findCgroups(findCgroupMounts(), instanceName(room.data));
-
 const rooms: Room[] = [];
 function room(): Room {
   const made = createRoom();
@@ -38,13 +31,7 @@ function room(): Room {
 }
 afterAll(async () => {
   for (const made of rooms) {
-    // What was left behind may take a moment to be gone.
-    await until("the cgroups of the test are gone", async () => {
-      for (const memory of leftBy(made)) {
-        await removeRunCgroup({ memory, memoryVersion: 1, freezer: null, unified: null });
-      }
-      return leftBy(made).length === 0;
-    });
+    await removeCgroupsOf(made);
     made[Symbol.dispose]();
   }
 });

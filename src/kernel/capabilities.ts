@@ -61,11 +61,11 @@ const USES: Record<CapabilityName, Use> = {
     fix: "sysctl -w kernel.dmesg_restrict=0, or in the unit: AmbientCapabilities=CAP_SYSLOG",
   },
   psi: {
-    purpose: "how long work waits for memory",
+    purpose: "the pressure that observer top and GET /vram show",
     fix: "boot the kernel with psi=1",
   },
   psi_trigger: {
-    purpose: "to be woken when work waits for memory",
+    purpose: "a second warning of slow shortage of memory; nothing relies on it yet",
     fix: "boot the kernel with psi=1",
   },
   cgroup_memory: {

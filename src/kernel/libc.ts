@@ -40,6 +40,7 @@ function open(library: string) {
     inotify_add_watch: { args: [i32, ptr, u32], returns: i32 },
     inotify_rm_watch: { args: [i32, i32], returns: i32 },
     clock_gettime: { args: [i32, ptr], returns: i32 },
+    setpriority: { args: [i32, u32, i32], returns: i32 },
     syncfs: { args: [i32], returns: i32 },
     syscall: { args: [i64_fast, u64, u64, u64, u64], returns: i64_fast },
     __errno_location: { args: [], returns: ptr },

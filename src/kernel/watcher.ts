@@ -13,12 +13,13 @@ import {
   type WriteStep,
 } from "./structs/watch-table.ts";
 import {
-  EDGES_SLOT,
   FIRST_SLOT,
+  PROMPT_SLOT,
   STOP_SLOT,
   type ThreadMessage,
   type ThreadStart,
   type ThreadWake,
+  type ThreadWakes,
 } from "./watch-messages.ts";
 
 /** linux/eventpoll.h */
@@ -69,6 +70,8 @@ export interface WatchOptions {
   edge?: true;
   /** The thread reads until there is nothing more; the fd must be non-blocking. For few and long-lived fds. */
   drain?: boolean;
+  /** With `drain`, for what comes often and may come 20 ms late: it is read at most every 20 ms, and nothing else waits for it. */
+  bulk?: boolean;
   /** Runs on the main thread. What it throws goes to `onError`. */
   onWake(wake: Wake): void;
 }
@@ -89,14 +92,13 @@ interface Entry {
   fd: number;
   slot: number;
   generation: number;
-  drain: boolean;
+  /** The epoll set that it is in. */
+  set: number;
   cancelled: boolean;
   onWake(wake: Wake): void;
 }
 
-interface Shared {
-  epollFd: number;
-  edgesFd: number;
+interface Shared extends Omit<ThreadStart, "memory"> {
   table: WatchTable;
   entries: (Entry | undefined)[];
   free: number[];
@@ -112,17 +114,17 @@ export async function startWatcher(deps: { onError(message: string): void }): Pr
     return fd;
   };
   try {
-    const epollFd = open(checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC)));
-    const edgesFd = open(checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC)));
+    const allFd = open(checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC)));
+    const promptFd = open(checked("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC)));
     const stopFd = open(createEventfd());
     const table = createWatchTable(memory);
     const free: number[] = [];
     for (let slot = SLOTS_MAX - 1; slot >= FIRST_SLOT; slot -= 1) free.push(slot);
-    const shared = { epollFd, edgesFd, table, entries: [], free, onError: deps.onError };
+    const shared = { allFd, promptFd, table, entries: [], free, onError: deps.onError };
     const own = { drain: false, generation: 0 };
-    add(edgesFd, EPOLL.IN, { ...own, fd: stopFd, slot: STOP_SLOT });
-    add(epollFd, EPOLL.IN, { ...own, fd: edgesFd, slot: EDGES_SLOT });
-    const thread = await startThread({ epollFd, edgesFd, memory }, shared);
+    add(promptFd, EPOLL.IN, { ...own, fd: stopFd, slot: STOP_SLOT });
+    add(allFd, EPOLL.IN, { ...own, fd: promptFd, slot: PROMPT_SLOT });
+    const thread = await startThread({ allFd, promptFd, memory }, shared);
     return watcherOf(shared, thread, stopFd);
   } catch (thrown) {
     for (const fd of opened) closeSync(fd);
@@ -143,8 +145,8 @@ function watcherOf(shared: Shared, thread: Thread, stopFd: number): Watcher {
     for (const entry of shared.entries) if (entry) closeSync(entry.fd);
     shared.entries = [];
     closeSync(stopFd);
-    closeSync(shared.edgesFd);
-    closeSync(shared.epollFd);
+    closeSync(shared.promptFd);
+    closeSync(shared.allFd);
   };
   return {
     watch(fd, options) {
@@ -164,13 +166,14 @@ function addWatch(shared: Shared, fd: number, options: WatchOptions): Watch {
   if (slot === undefined) throw new ObserverError("overloaded", "Too many files are watched");
   const drain = options.drain ?? false;
   const generation = table.generation(slot);
-  const entry = { fd, slot, generation, drain, cancelled: false, onWake: options.onWake };
+  const set = drain && options.bulk ? shared.allFd : shared.promptFd;
+  const entry = { fd, slot, generation, set, cancelled: false, onWake: options.onWake };
   const bits = (drain ? options.events : options.events | EPOLL.ET) >>> 0;
   shared.entries[slot] = entry;
   // The thread may have marked it while the watch before this one was being cancelled.
   table.looks(slot);
   try {
-    add(setOf(shared, entry), bits, { fd, drain, slot, generation });
+    add(set, bits, { fd, drain, slot, generation });
   } catch (thrown) {
     shared.entries[slot] = undefined;
     shared.free.push(slot);
@@ -186,7 +189,7 @@ function addWatch(shared: Shared, fd: number, options: WatchOptions): Watch {
 function cancelEntry(shared: Shared, entry: Entry): void {
   if (entry.cancelled || shared.entries[entry.slot] !== entry) return;
   entry.cancelled = true;
-  leaveEpoll(shared, entry);
+  leaveEpoll(entry);
   shared.table.retire(entry.slot);
   shared.table.disarm(entry.slot);
   const close = (): void => {
@@ -200,16 +203,12 @@ function cancelEntry(shared: Shared, entry: Entry): void {
   setTimeout(close, CLOSE_DELAY_MS).unref();
 }
 
-function leaveEpoll(shared: Shared, entry: Entry): void {
+function leaveEpoll(entry: Entry): void {
   try {
-    control(setOf(shared, entry), CTL_DEL, entry.fd, new Uint8Array(16));
+    control(entry.set, CTL_DEL, entry.fd, new Uint8Array(16));
   } catch {
     // It left before.
   }
-}
-
-function setOf(shared: Shared, entry: Entry): number {
-  return entry.drain ? shared.epollFd : shared.edgesFd;
 }
 
 function add(epollFd: number, events: number, tag: EpollTag): void {
@@ -220,18 +219,18 @@ function control(epollFd: number, operation: number, fd: number, event: Uint8Arr
   checked("epoll_ctl", libc().epoll_ctl(epollFd, operation, fd, event));
 }
 
-/** One message of the thread, on the main thread. */
-function deliver(shared: Shared, message: ThreadMessage & { kind: "wakes" }): void {
-  shared.table.addBacklog(-message.cost);
+/** One batch of the thread, on the main thread. */
+function deliver(shared: Shared, { atMs, wakes, data, cost }: ThreadWakes): void {
+  shared.table.addBacklog(-cost);
   let at = 0;
-  for (const wake of message.wakes) {
+  for (const wake of wakes) {
     const chunks = wake.lengths.map((length) => {
       at += length;
-      return (message.data as Uint8Array).subarray(at - length, at);
+      return (data as Uint8Array).subarray(at - length, at);
     });
     const entry = shared.entries[wake.slot];
     if (entry?.generation !== wake.generation) continue;
-    deliverOne(shared, entry, wake, { atMs: message.atMs, chunks });
+    deliverOne(shared, entry, wake, { atMs, chunks });
   }
 }
 
@@ -241,12 +240,12 @@ function deliverOne(
   wake: ThreadWake,
   { atMs, chunks }: { atMs: number; chunks: Uint8Array[] },
 ): void {
-  const acted = wake.stepsDone !== null;
+  const acted = wake.stepsArmed > 0;
   if (acted) shared.table.settle(entry.slot);
   if (entry.cancelled && !acted) return;
   if (!entry.cancelled) {
     shared.table.looks(entry.slot);
-    if (wake.ended) leaveEpoll(shared, entry);
+    if (wake.ended) leaveEpoll(entry);
   }
   try {
     entry.onWake({

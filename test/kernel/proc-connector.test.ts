@@ -33,6 +33,7 @@ async function listen(): Promise<{ events: ProcEvent[]; watch: Watch; end(): voi
   const watch = watcher.watch(connector.fd, {
     events: EPOLL.IN,
     drain: true,
+    bulk: true,
     onWake: (wake) => events.push(...procEventsOf(wake)),
   });
   return {
@@ -88,6 +89,7 @@ describe.skipIf(why !== null)("the proc connector", () => {
     const watch = watcher.watch(connector.fd, {
       events: EPOLL.IN,
       drain: true,
+      bulk: true,
       onWake: (wake) => events.push(...procEventsOf(wake)),
     });
     await until("the loss is told", () => events.some((event) => event.what === "lost"));

@@ -1,7 +1,15 @@
 // The waiting thread on the real kernel: what it stamps, what it does by itself, how it ends.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { closeSync, openSync, readdirSync, readlinkSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  writeSync,
+} from "node:fs";
 import { ObserverError } from "../../src/core/errors.ts";
 import { createEventfd, signalEventfd } from "../../src/kernel/eventfd.ts";
 import { checked, libc } from "../../src/kernel/libc.ts";
@@ -247,6 +255,15 @@ describe("reflexes", () => {
     closeSync(read);
     closeSync(write);
   });
+});
+
+test("the thread comes first where it may, the main thread does not", () => {
+  if (process.geteuid?.() !== 0) return console.log("skipped: raising a priority needs root");
+  // Field 19 of stat, after the name.
+  const nice = (task: string): number =>
+    Number(readFileSync(`/proc/self/task/${task}/stat`, "latin1").split(") ")[1]?.split(" ")[16]);
+  expect(nice(String(process.pid))).toBe(0);
+  expect(readdirSync("/proc/self/task").filter((task) => nice(task) === -20)).toHaveLength(1);
 });
 
 describe("endings", () => {

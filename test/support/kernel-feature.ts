@@ -3,13 +3,6 @@
 import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** True as root; else prints that `what` is skipped. */
-export function isRoot(what: string): boolean {
-  const root = process.geteuid?.() === 0;
-  if (!root) console.log(`skipped: ${what} needs root`);
-  return root;
-}
-
 export interface TestCgroup {
   path: string;
   remove(): Promise<void>;

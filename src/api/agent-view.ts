@@ -48,7 +48,7 @@ export function agentView(agent: Agent, deps: AgentDeps): View {
     rss_bytes: memory?.rssBytes ?? null,
     memory_usage_bytes: limit?.workingSetBytes ?? null,
     memory_limit_bytes: memory?.limitBytes ?? limit?.limitBytes ?? null,
-    time_to_limit_ms: memory?.timeToLimitMs ?? null,
+    time_to_limit_ms: memory?.timeToLimitMs == null ? null : Math.round(memory.timeToLimitMs),
     state: stateOf(agent, deps),
     paused_until: lease ? isoTime(lease.untilMs) : null,
   };

@@ -121,7 +121,7 @@ export interface ApiDeps {
   /** GPUs in the kernel layer's own names, and why there are none. */
   gpus(): Promise<{ gpus: readonly object[]; reason: string | null }>;
   /**
-   * Takes up a run. Errors: `not_permitted` when the process is not the caller's, `not_found` when it is gone,
+   * Takes up a run. Errors: `not_permitted` when the process is not the caller's, `vanished` when it is gone,
    * `conflict` when the id is another run's.
    */
   adoptRun(request: RunRequest, callerUid: number): Promise<AdoptedRun>;

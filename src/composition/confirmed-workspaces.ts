@@ -82,14 +82,21 @@ export function createConfirmedWorkspaces(
     list() {
       const found = new Map<
         string,
-        ConfirmedWorkspace & { sessionIds: string[]; pids: number[] }
+        ConfirmedWorkspace & { sessionIds: string[]; pids: number[]; named: boolean }
       >();
       for (const { agent, sessionIds } of current()) {
         const path = agent.workspace;
         if (path === null || (places.get(path)?.backend ?? null) === null) continue;
-        const entry = found.get(path) ?? { path, realPath: path, sessionIds: [], pids: [] };
+        const entry = found.get(path) ?? {
+          path,
+          realPath: path,
+          sessionIds: [],
+          pids: [],
+          named: false,
+        };
         entry.sessionIds.push(...sessionIds);
         entry.pids.push(agent.pid);
+        entry.named ||= agent.runId !== null;
         found.set(path, entry);
       }
       return [...found.values()];

@@ -11,7 +11,7 @@ import { startWatcher, type Watcher } from "../kernel/watcher.ts";
 import { createMemorySource, type MemorySource } from "../sources/memory/memory-source.ts";
 import { createHost } from "../sources/processes/host.ts";
 import { createProcessSource, type ProcessSource } from "../sources/processes/source.ts";
-import { createCapabilities } from "./capabilities.ts";
+import { createCapabilities, withRunning } from "./capabilities.ts";
 import { type ConfirmedWorkspaces, createConfirmedWorkspaces } from "./confirmed-workspaces.ts";
 import type { ObserverIo, Parts } from "./parts.ts";
 
@@ -66,7 +66,8 @@ export async function createEyes(
     memory,
     brakes,
     workspaces,
-    capabilities: async () => [...(await host()), ...processes.capabilities(), brakes.capability()],
+    capabilities: async () =>
+      withRunning(await host(), [...processes.capabilities(), brakes.capability()]),
     note(event) {
       processes.noteEvent(event);
       const { kind, source, pid, data, timeMs } = event;

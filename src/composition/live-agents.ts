@@ -24,15 +24,16 @@ type LiveAgents = Pick<
 const GPU_PATIENCE_MS = 3_000;
 
 export function liveAgents(
-  { processes, memory, brakes, capabilities }: Eyes,
+  eyes: Eyes,
   { selfCommand, log }: { selfCommand: string[]; log: Log },
 ): LiveAgents {
+  const { processes, memory, brakes } = eyes;
   return {
     agents: processes.registry,
     brakes,
     memoryOf: (agentId) => memory.memoryOf(agentId),
     processState: stateOf,
-    capabilities,
+    capabilities: eyes.capabilities,
     gpus: () => readGpusApart([...selfCommand, "__gpus"], { timeoutMs: GPU_PATIENCE_MS }),
     ...runsOver(processes, log),
   };

@@ -1,6 +1,7 @@
 // Joins what `observer run` tells over HTTP to the process source, which confirms it.
 
 import type { ApiDeps } from "../api/deps.ts";
+import { ObserverError } from "../core/errors.ts";
 import { runSessionId } from "../core/run.ts";
 import type { Runs } from "../sources/processes/runs.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -10,7 +11,8 @@ export function runsOver(runs: Runs, log: Log): Pick<ApiDeps, "adoptRun" | "repo
     async adoptRun(request, callerUid) {
       const { id: runId, pid, startTicks, name, workspace, cgroups } = request;
       const claim = { runId, pid, startTicks, name, workspace, cgroups };
-      const { agent, ...refused } = await runs.adoptRun({ ...claim, callerUid });
+      const adopted = runs.adoptRun({ ...claim, callerUid });
+      const { agent, ...refused } = await adopted.catch(asVanished);
       const { workspaceRefused, cgroupRefused } = refused;
       if (workspaceRefused !== null || cgroupRefused !== null) {
         log.warn("part of a run is not believed", { run: runId, ...refused });
@@ -32,4 +34,10 @@ export function runsOver(runs: Runs, log: Log): Pick<ApiDeps, "adoptRun" | "repo
       });
     },
   };
+}
+
+/** A caller's own process that is not there any more has ended; it is nothing that was looked for in vain. */
+function asVanished(thrown: unknown): never {
+  if (!(thrown instanceof ObserverError) || thrown.code !== "not_found") throw thrown;
+  throw new ObserverError("vanished", thrown.message, { cause: thrown });
 }

@@ -1,6 +1,6 @@
 // Agents on the command line: listed, braked, watched; and what doctor concludes.
 
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { diagnose, type DaemonAnswer, type LocalFacts } from "../../src/cli/doctor-checks.ts";
 import { createPaint } from "../../src/cli/paint.ts";
 import { topFrame, type TopData } from "../../src/cli/top-frame.ts";
@@ -9,6 +9,9 @@ import { startFakeObserver } from "./fake-observer.ts";
 import { fakeRows } from "./fake-rows.ts";
 import { run, type RunOptions } from "./run-cli.ts";
 import { MAIN } from "./run/kit.ts";
+
+// Programs are started, which takes seconds on a machine that is busy with other tests.
+setDefaultTimeout(60_000);
 
 const NOW = Date.parse("2026-01-31T08:00:00.000Z");
 const server = startFakeObserver({ nowMs: NOW });

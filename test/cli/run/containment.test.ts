@@ -1,17 +1,16 @@
 // How a run is held together: its own cgroup and a limit that the real kernel enforces; a scope; nothing at all.
 
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { contain } from "../../../src/cli/offline/run/containment.ts";
 import { scopeCommand, scopePrefix } from "../../../src/cli/offline/run/scope.ts";
 import { instanceName } from "../../../src/config/instance-name.ts";
 import { newId } from "../../../src/core/ids.ts";
-import { findCgroupMounts } from "../../../src/kernel/cgroup.ts";
-import { removeRunCgroup } from "../../../src/kernel/run-cgroup.ts";
-import { findCgroups } from "../../../src/kernel/cgroup-sweep.ts";
-import { until } from "../../support/daemon.ts";
-import { createRoom, type Room, run } from "./kit.ts";
+import { createRoom, leftBy, removeCgroupsOf, type Room, run } from "./kit.ts";
+
+// Programs are started, which takes seconds on a machine that is busy with other tests.
+setDefaultTimeout(60_000);
 
 const NO_SCOPE = { uid: 0, systemdRun: null, systemdDirectory: "/nonexistent" };
 
@@ -24,9 +23,6 @@ const canLimit = await (async () => {
   return tried.memoryLimitBytes !== null;
 })();
 
-/** Cgroups that runs of this room have left. */
-const leftBy = (room: Room): string[] => findCgroups(findCgroupMounts(), instanceName(room.data));
-
 const rooms: Room[] = [];
 function room(): Room {
   const made = createRoom();
@@ -35,13 +31,7 @@ function room(): Room {
 }
 afterAll(async () => {
   for (const made of rooms) {
-    // What was left behind may take a moment to be gone.
-    await until("the cgroups of the test are gone", async () => {
-      for (const memory of leftBy(made)) {
-        await removeRunCgroup({ memory, memoryVersion: 1, freezer: null, unified: null });
-      }
-      return leftBy(made).length === 0;
-    });
+    await removeCgroupsOf(made);
     made[Symbol.dispose]();
   }
 });

@@ -1,6 +1,6 @@
 // What a run tells: to a daemon that is there, to one that comes later or goes, and to the spool where there is none.
 
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createClient } from "../../../src/cli/client.ts";
@@ -13,7 +13,10 @@ import { createSpool } from "../../../src/sources/spool.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { until } from "../../support/daemon.ts";
 import { type FakeObserver, startFakeObserver } from "../fake-observer.ts";
-import { createRoom, type Room, run, startRun } from "./kit.ts";
+import { createRoom, removeCgroupsOf, type Room, run, startRun } from "./kit.ts";
+
+// Programs are started, which takes seconds on a machine that is busy with other tests.
+setDefaultTimeout(60_000);
 
 const servers: FakeObserver[] = [];
 afterEach(async () => {
@@ -109,7 +112,7 @@ describe("with a daemon", () => {
     silent.stop(true);
     expect(ran.status).toBe(4);
     // One second, and the start of two programs on a busy machine.
-    expect(performance.now() - from).toBeLessThan(6_000);
+    expect(performance.now() - from).toBeLessThan(20_000);
     expect(spooledIn(room)).toHaveLength(1);
   });
 });
@@ -147,18 +150,20 @@ describe("without a daemon", () => {
 
   test("CMD lives on when observer run is killed, and its start is in the spool", async () => {
     using room = createRoom();
-    const child = startRun(room, ["--quiet", "--", "sh", "-c", "echo $$; sleep 30"]);
+    const child = startRun(room, ["--quiet", "--", "sh", "-c", "echo $$; exec sleep 30"]);
     const first = await child.stdout.getReader().read();
     const pid = Number(new TextDecoder().decode(first.value));
-    await until("the start is spooled", () => spooledIn(room).length > 0);
+    const spooled = (): string => {
+      const [name] = spooledIn(room);
+      return name === undefined ? "" : readFileSync(join(room.data, "spool", name), "utf8");
+    };
+    await until("the start is spooled", () => spooled().endsWith("\n"));
     child.kill("SIGKILL");
     await child.exited;
     expect(() => process.kill(pid, 0)).not.toThrow();
     process.kill(pid, "SIGKILL");
-    const [name = ""] = spooledIn(room);
-    const lines = readFileSync(join(room.data, "spool", name), "utf8")
-      .trim()
-      .split("\n");
+    await removeCgroupsOf(room);
+    const lines = spooled().trim().split("\n");
     expect(kinds(lines.map((line) => JSON.parse(line) as Row))).toEqual(ALL.slice(0, 2));
   });
 });

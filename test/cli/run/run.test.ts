@@ -1,6 +1,6 @@
 // `observer run` with real processes: exit status, streams, environment, signals, terminal.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasPty, onPty } from "../../support/pty.ts";
@@ -153,6 +153,9 @@ for line in sys.stdin:
     say("LINE", line.strip())
     if line.strip() == "end": sys.exit(7)
 `;
+
+// Programs are started, which takes seconds on a machine that is busy with other tests.
+setDefaultTimeout(60_000);
 
 describe.skipIf(!hasPty())("on a terminal", () => {
   test("Ctrl-C reaches CMD once, a resize too, and what is typed is read by CMD alone", async () => {

@@ -13,6 +13,8 @@ const SETTLE_MS = 10;
 const STATUS_PATIENCE_MS = 300;
 /** A hint of the kernel that a thread leader ended counts for the end of the whole process for this long. */
 const HINT_MS = 1_000;
+/** A process that the kernel reported as ended is out of /proc's list of the living by then. */
+const RELOOK_MS = 50;
 /** Without the waiting thread, held processes are looked at this often. */
 const POLL_MS = 250;
 
@@ -94,8 +96,14 @@ export function createExits(deps: ExitsDeps): Exits {
       const one = byPid.get(pid);
       if (!one) return;
       one.hint = hint;
-      // The leader of a group that goes on ends too; what /proc says decides.
-      if (stateOf(host, one.process).state === "alive") return;
+      // The leader of a group that goes on ends too, and the report may come before the end: what /proc says decides.
+      if (stateOf(host, one.process).state === "alive") {
+        setTimeout(
+          () => one.endedMs === null && held.get(agentId(one.process)) === one && look(one, shared),
+          RELOOK_MS,
+        );
+        return;
+      }
       const status = decodeWaitStatus(hint.status);
       note(one, { by: "proc_connector", status, atMs: epochOf(hint.atMs, shared) }, shared);
     },

@@ -183,6 +183,8 @@ function claimTree(record: AgentRecord, shared: Shared): void {
   const { host, records } = shared;
   for (const { pid, startTicks } of host.treeOf(record.agent)) {
     const below = records.livingAt(pid);
+    if (below !== null && below !== record)
+      below.runAbove ??= record.agent.runId ?? record.runAbove;
     if (pid === host.pid || (below !== null && below !== record)) continue;
     const owner = below ?? records.recordOfPid(host.readStat(pid)?.ppid ?? 0);
     const seen = host.scanner.processes().get(pid);

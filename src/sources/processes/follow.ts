@@ -1,11 +1,12 @@
 // Keeps the session and the directory of each live agent up to date.
 
+import type { Agent } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { ObserverEvent } from "../../core/event.ts";
 import type { Host } from "./host.ts";
 import type { Keeper } from "./keeper.ts";
 import { directoryOf } from "./profile.ts";
-import type { AgentRecord } from "./record.ts";
+import { type AgentRecord, ownDirectories } from "./record.ts";
 import type { Records } from "./registry.ts";
 import { agentOfEvent, type SessionLooks, type TreeProcess } from "./sessions.ts";
 import { retie, sessionOf } from "./ties.ts";
@@ -21,6 +22,8 @@ export interface FollowDeps {
   looks: SessionLooks;
   /** Name of this host, as on its events. */
   hostName: string;
+  /** Name of observer's own cgroup. */
+  cgroupParent: string;
 }
 
 export interface Follow {
@@ -30,16 +33,33 @@ export interface Follow {
   isProven(agentId: string): boolean;
 }
 
-export function createFollow({ host, records, keeper, looks, hostName }: FollowDeps): Follow {
+export function createFollow({
+  host,
+  records,
+  keeper,
+  looks,
+  hostName,
+  cgroupParent,
+}: FollowDeps): Follow {
   async function lookAt(record: AgentRecord): Promise<void> {
     const { pid, runId } = record.agent;
     const cwd = directoryOf(pid, host);
     // A run's workspace was named; any other agent's is where it works.
-    if (cwd !== null) keeper.change(record, { cwd, ...(runId === null && { workspace: cwd }) });
+    const place = cwd !== null && { cwd, ...(runId === null && { workspace: cwd }) };
+    keeper.change(record, { ...place, ...cgroupsOf(record.agent) });
     const look = { record, tree: treeOf(record, { host, records }) };
     looks.lookAtChildren(look);
     await looks.lookAtRegister(look);
     if (record.endedMs === null) keeper.retie(record);
+  }
+
+  /** Where it is now: systemd moves the program of a run into its scope when that runs already. */
+  function cgroupsOf({ pid, startTicks, runId }: Agent): Partial<Agent> {
+    const cgroups = host.cgroupsOf(pid);
+    if (host.readStat(pid)?.startTicks !== startTicks) return {};
+    const own =
+      runId === null ? null : ownDirectories(cgroups, { runId, parentName: cgroupParent });
+    return own ? { cgroups: own, ownCgroup: true } : { cgroups, ownCgroup: false };
   }
 
   return {

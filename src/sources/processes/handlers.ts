@@ -14,6 +14,7 @@ import type { Outbox } from "./outbox.ts";
 import { commandText, profileOf } from "./profile.ts";
 import { type AgentRecord, ownDirectories, runIdOf } from "./record.ts";
 import type { Records } from "./registry.ts";
+import { kindOfProgram } from "./run-claim.ts";
 import type { SessionLooks } from "./sessions.ts";
 import { NO_TIES } from "./ties.ts";
 
@@ -47,10 +48,11 @@ export function createHandlers(deps: HandlersDeps): Handlers {
     onExec(record, { process, kind }) {
       if (process.command.length === 0) return;
       const command = commandText(process.command, redact);
-      // The kind of `observer run --name` stays; a program that no rule knows is still the agent's.
-      const isNamed = record.agent.kind !== record.ruleKind;
+      // A program that no rule knows is still the agent's, unless its kind came from a program before it.
+      const isGuessed = record.ruleKind === null && !record.isNamed;
       if (kind !== null) record.ruleKind = kind;
-      keeper.change(record, { command, ...(kind !== null && !isNamed && { kind }) });
+      const name = kind ?? (isGuessed ? kindOfProgram(process.command) : null);
+      keeper.change(record, { command, ...(name !== null && !record.isNamed && { kind: name }) });
     },
     onExit({ pid, status, monotonicAtMs }) {
       deps.exits.heardExit(pid, { status, atMs: monotonicAtMs });
@@ -76,7 +78,7 @@ function begin({ process, kind, heirOf }: Found, deps: HandlersDeps): void {
   const workspace = agent.workspace ?? heirOf?.agent.workspace ?? null;
   const record = deps.keeper.begin(
     { ...agent, workspace, ...runFacts(agent, { process, deps }) },
-    { ruleKind: kind, ties },
+    { ruleKind: kind, ties, isNamed: false },
   );
   deps.finder().claimTree(record);
 }

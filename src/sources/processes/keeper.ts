@@ -29,9 +29,15 @@ export interface KeeperDeps {
   exits(): Exits;
 }
 
+export interface BeginFacts {
+  ruleKind: string | null;
+  ties: SessionTies;
+  isNamed: boolean;
+}
+
 export interface Keeper {
   /** A new agent: registered, held, told of. */
-  begin(agent: Agent, facts: { ruleKind: string | null; ties: SessionTies }): AgentRecord;
+  begin(agent: Agent, facts: BeginFacts): AgentRecord;
   /** One that was kept over a restart; `agent` null when it is gone. */
   resume(row: AgentRow, agent: Agent | null): AgentRecord | null;
   /** Takes over other facts, and keeps them. */
@@ -43,6 +49,8 @@ export interface Keeper {
   tellWhole(record: AgentRecord, exit: Exit): void;
 }
 
+const NEW = { runAbove: null, endedMs: null, orphansSeen: false };
+
 export function createKeeper(deps: KeeperDeps): Keeper {
   const { host, records, memory, outbox, log, metrics } = deps;
   /** Agents that were gone when observer came back. */
@@ -52,6 +60,7 @@ export function createKeeper(deps: KeeperDeps): Keeper {
 
   function add(record: AgentRecord): void {
     const { agent, ruleKind } = record;
+    record.runAbove = runAbove(agent.pid, deps);
     records.add(record);
     const { startTicks } = agent;
     records.setMember(agent.pid, { startTicks, agentId: agent.id, kind: ruleKind, goneMs: null });
@@ -69,10 +78,9 @@ export function createKeeper(deps: KeeperDeps): Keeper {
 
   return {
     change,
-    begin(agent, { ruleKind, ties }) {
-      const sessionId = sessionOf(ties)?.sessionId ?? null;
-      const lives = { endedMs: null, orphansSeen: false };
-      const record: AgentRecord = { agent: { ...agent, sessionId }, ruleKind, ties, ...lives };
+    begin(agent, facts) {
+      const sessionId = sessionOf(facts.ties)?.sessionId ?? null;
+      const record: AgentRecord = { ...facts, ...NEW, agent: { ...agent, sessionId } };
       add(record);
       memory.keep(record);
       outbox.tell(startEvent(record, { boot: host.boot }));
@@ -119,6 +127,12 @@ export function createKeeper(deps: KeeperDeps): Keeper {
       outbox.tell(exitDraft(record, exit));
     },
   };
+}
+
+/** The run of the agent that it lives below. */
+function runAbove(pid: number, { host, records }: KeeperDeps): string | null {
+  const above = records.recordOfPid(host.readStat(pid)?.ppid ?? 0);
+  return above && (above.agent.runId ?? above.runAbove);
 }
 
 function earlierBoot(record: AgentRecord, boot: string): EventDraft {

@@ -94,10 +94,12 @@ export function createKernelFeed(deps: KernelFeedDeps, handlers: KernelFeedHandl
       }
     },
     close: () => close("observer stops"),
-    isOpen: () => watch !== null,
+    isOpen: () => watch !== null && deps.watcher?.state() === "running",
     capability() {
       const name = "proc_connector";
-      if (watch !== null) return { name, state: "ok", purpose: PURPOSE, reason: "" };
+      const isDead = watch !== null && deps.watcher?.state() !== "running";
+      if (isDead) reason = "the waiting thread has ended";
+      else if (watch !== null) return { name, state: "ok", purpose: PURPOSE, reason: "" };
       return { name, state: "degraded", purpose: PURPOSE, reason };
     },
   };

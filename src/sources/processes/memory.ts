@@ -2,6 +2,7 @@
 
 import type { Agent, ProcessId } from "../../core/agent.ts";
 import { messageOf } from "../../core/errors.ts";
+import { runSessionId } from "../../core/run.ts";
 import type { AgentRow, AgentRows } from "../../store/agent-rows.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { AgentRecord } from "./record.ts";
@@ -64,6 +65,9 @@ export function recordOf(row: AgentRow, agent: Agent | null): AgentRecord {
   return {
     agent: agent ?? goneAgent(row),
     ruleKind: row.ruleKind,
+    // Of a run that was not named the two are the same, unless no rule knows its program.
+    isNamed: row.runId !== null && row.kind !== row.ruleKind,
+    runAbove: null,
     ties: tiesOf(row),
     endedMs: null,
     orphansSeen: false,
@@ -74,7 +78,7 @@ export function recordOf(row: AgentRow, agent: Agent | null): AgentRecord {
 function tiesOf({ sessionId, sessionProven, runId }: AgentRow): SessionTies {
   if (sessionId === null) return { ...NO_TIES };
   const tie = { sessionId, atMs: 0 };
-  if (runId !== null && sessionId === `run-${runId}`) return { ...NO_TIES, run: tie };
+  if (runId !== null && sessionId === runSessionId(runId)) return { ...NO_TIES, run: tie };
   return sessionProven ? { ...NO_TIES, child: tie } : { ...NO_TIES, event: tie };
 }
 

@@ -10,6 +10,10 @@ export interface AgentRecord {
    * no rule knows.
    */
   ruleKind: string | null;
+  /** `observer run --name` gave its kind, which stays whatever program it becomes. */
+  isNamed: boolean;
+  /** The run that an agent above it belongs to. */
+  runAbove: string | null;
   ties: SessionTies;
   /** Milliseconds since the epoch; null while it lives. */
   endedMs: number | null;
@@ -28,36 +32,48 @@ export interface Member {
   goneMs: number | null;
 }
 
-/** Name of the cgroup that `observer run` makes. */
-export function runCgroupName(runId: string): string {
-  return `run-${runId}`;
-}
+/** Units of systemd that `observer run` asks for are named so, with the run and `.scope` behind it. */
+const SCOPE_PREFIX = "observer-run-";
 
-/** Run whose own cgroup one of the directories is, below observer's own parent; null for any other. */
+/** Run whose own cgroup one of the directories is or lies below; null for any other. */
 export function runIdOf(cgroups: CgroupDirectories, parentName: string): string | null {
   for (const directory of [cgroups.unified, cgroups.memory, cgroups.freezer]) {
-    const [parent, name] = directory?.split("/").slice(-2) ?? [];
-    if (parent === parentName && name?.startsWith("run-")) return name.slice("run-".length);
+    const parts = directory?.split("/") ?? [];
+    for (const [at, part] of parts.entries()) {
+      if (part.startsWith("run-") && parts[at - 1] === parentName) return part.slice(4);
+      if (part.startsWith(SCOPE_PREFIX) && part.endsWith(".scope")) {
+        return part.slice(SCOPE_PREFIX.length, -".scope".length);
+      }
+    }
   }
   return null;
 }
 
+/** The directory up to the one that was made for the run, whose processes may have gone deeper; null for any other. */
+export function upToRun(
+  directory: string | null,
+  { runId, parentName }: { runId: string; parentName: string },
+): string | null {
+  const parts = directory?.split("/") ?? [];
+  const at = parts.findIndex(
+    (part, index) =>
+      (part === `run-${runId}` && parts[index - 1] === parentName) ||
+      part === `${SCOPE_PREFIX}${runId}.scope`,
+  );
+  return at < 1 ? null : parts.slice(0, at + 1).join("/");
+}
+
 /**
- * The directories of a process that was started by `observer run`, without those that it shares with others: what
- * is left may be frozen and killed as a whole. Null when nothing is left, or when memory is counted with others.
+ * The directories of a process that was started by `observer run`. What was made for it may be frozen and killed as a
+ * whole; what it shares with others is left out, but for where its memory is counted. Null when nothing is its own.
  */
 export function ownDirectories(
   cgroups: CgroupDirectories,
-  { runId, parentName }: { runId: string; parentName: string },
+  run: { runId: string; parentName: string },
 ): CgroupDirectories | null {
-  const isOwn = (directory: string | null): boolean =>
-    directory?.endsWith(`/${parentName}/${runCgroupName(runId)}`) ?? false;
-  const { unified, memory, freezer } = cgroups;
-  if (memory !== null && !isOwn(memory)) return null;
-  if (![unified, memory, freezer].some(isOwn)) return null;
-  return {
-    ...cgroups,
-    unified: isOwn(unified) ? unified : null,
-    freezer: isOwn(freezer) ? freezer : null,
-  };
+  const unified = upToRun(cgroups.unified, run);
+  const freezer = upToRun(cgroups.freezer, run);
+  const memory = upToRun(cgroups.memory, run);
+  if (unified === null && freezer === null && memory === null) return null;
+  return { ...cgroups, unified, freezer, memory: memory ?? cgroups.memory };
 }

@@ -3,7 +3,7 @@
 import type { Agent, AgentChange, AgentRegistry } from "../../core/agent.ts";
 import { agentId, type ProcessId } from "../../core/agent.ts";
 import { isWithin } from "../../kernel/cgroup.ts";
-import type { AgentRecord, Member } from "./record.ts";
+import { type AgentRecord, type Member, upToRun } from "./record.ts";
 
 /** Proof of an OOM kill may come seconds after the death; longer ago nobody asks. */
 const REMEMBER_MS = 30_000;
@@ -12,10 +12,17 @@ const MEMBERS_MAX = 50_000;
 /** Deeper trees do not happen, and a circle must end. */
 const DEPTH_MAX = 128;
 
+interface CgroupRequest {
+  directory: string;
+  parentName: string;
+}
+
 export interface RegistryDeps {
   now(): number;
   /** Observer itself, which belongs to no agent even when one started it. */
   ownPid: number;
+  /** Name of observer's own cgroup. */
+  parentName: string;
   parentOf(pid: number): number | null;
 }
 
@@ -39,7 +46,7 @@ export interface Records extends AgentRegistry {
   sweep(): void;
 }
 
-export function createRecords({ now, ownPid, parentOf }: RegistryDeps): Records {
+export function createRecords({ now, ownPid, parentOf, parentName }: RegistryDeps): Records {
   const records = new Map<string, AgentRecord>();
   const byPid = new Map<number, AgentRecord>();
   const members = new Map<number, Member>();
@@ -103,7 +110,8 @@ export function createRecords({ now, ownPid, parentOf }: RegistryDeps): Records 
     },
     ofPid: (pid) => recordOfPid(pid)?.agent ?? null,
     ofCgroup: (directory) =>
-      [...records.values()].find(({ agent }) => isOwnCgroup(agent, directory))?.agent ?? null,
+      [...records.values()].find(({ agent }) => isOwnCgroup(agent, { directory, parentName }))
+        ?.agent ?? null,
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
@@ -123,8 +131,12 @@ function sweep(
   }
 }
 
-function isOwnCgroup({ ownCgroup, cgroups }: Agent, directory: string): boolean {
-  if (!ownCgroup) return false;
+function isOwnCgroup({ ownCgroup, runId, cgroups }: Agent, request: CgroupRequest): boolean {
+  if (!ownCgroup || runId === null) return false;
   const { unified, memory, freezer } = cgroups;
-  return [unified, memory, freezer].some((own) => own !== null && isWithin(directory, own));
+  const run = { runId, parentName: request.parentName };
+  return [unified, memory, freezer].some((directory) => {
+    const own = upToRun(directory, run);
+    return own !== null && isWithin(request.directory, own);
+  });
 }

@@ -2,6 +2,7 @@
 
 import { realpath, stat } from "node:fs/promises";
 import type { CgroupDirectories, ProcessId } from "../../core/agent.ts";
+import { isWithin } from "../../kernel/cgroup.ts";
 import { ObserverError } from "../../core/errors.ts";
 import { ID_PATTERN } from "../../core/ids.ts";
 import { invocationsOf } from "./command.ts";
@@ -86,7 +87,9 @@ export function confirmCgroups(
   run: { runId: string; parentName: string },
 ): { own: CgroupDirectories } | { refused: string } {
   const names = ["unified", "memory", "freezer"] as const;
-  const moved = names.find((name) => claimed[name] !== null && claimed[name] !== actual[name]);
+  const isIn = (claim: string | null, directory: string | null): boolean =>
+    claim === null || (directory !== null && isWithin(directory, claim));
+  const moved = names.find((name) => !isIn(claimed[name], actual[name]));
   if (moved) return { refused: `the process is not in the ${moved} cgroup that was named` };
   const own = ownDirectories(actual, run);
   return own ? { own } : { refused: "the cgroup is not one that observer makes for a run" };

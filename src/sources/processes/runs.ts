@@ -4,6 +4,7 @@ import { type Agent, agentId, type CgroupDirectories, type ProcessId } from "../
 import type { Clock } from "../../core/clock.ts";
 import { ObserverError } from "../../core/errors.ts";
 import type { Redactor } from "../../core/redact.ts";
+import { runSessionId } from "../../core/run.ts";
 import { NO_CGROUPS } from "../../kernel/cgroup.ts";
 import type { ExitStatus } from "./events.ts";
 import type { Exits } from "./exits.ts";
@@ -11,7 +12,7 @@ import type { Finder } from "./finder.ts";
 import { type Host, stateOf } from "./host.ts";
 import type { Keeper } from "./keeper.ts";
 import { commandText, profileOf } from "./profile.ts";
-import type { AgentRecord } from "./record.ts";
+import { type AgentRecord, ownDirectories } from "./record.ts";
 import type { Records } from "./registry.ts";
 import {
   checkClaim,
@@ -24,7 +25,7 @@ import {
 import { NO_TIES, type SessionTies } from "./ties.ts";
 
 export interface AdoptRequest extends ProcessId, RunClaim {
-  /** The cgroups that were made for it; null where none could be. */
+  /** The cgroups that were made for it; null where none could be, or where systemd made them. */
   cgroups: CgroupDirectories | null;
   /** Who asks, as the kernel says. */
   callerUid: number;
@@ -80,7 +81,8 @@ export function createRuns(deps: RunsDeps): Runs {
       checkProcess(request, deps);
       const record = recordFor({ ...request, workspace: workspace.path }, deps);
       const cgroups = cgroupsOf(request, deps);
-      record.ties.run ??= { sessionId: `run-${request.runId}`, atMs: 0 };
+      record.ties.run ??= { sessionId: runSessionId(request.runId), atMs: 0 };
+      record.isNamed ||= request.name !== null;
       deps.keeper.change(record, {
         runId: request.runId,
         kind: request.name ?? record.agent.kind,
@@ -89,6 +91,7 @@ export function createRuns(deps: RunsDeps): Runs {
         ...("own" in cgroups && { cgroups: cgroups.own, ownCgroup: true }),
       });
       deps.keeper.retie(record);
+      deps.finder.claimTree(record);
       const cgroupRefused = "own" in cgroups ? null : cgroups.refused;
       return { agent: record.agent, workspaceRefused: workspace.refused, cgroupRefused };
     },
@@ -154,19 +157,21 @@ function begin(request: AdoptRequest, { host, clock, redact, records, finder, ke
   const facts = { host, redact, nowMs: clock.now() };
   const agent = profileOf({ pid, startTicks, kind, command }, facts);
   if (!agent) throw new ObserverError("not_found", `Process ${pid} has ended`);
-  const ties: SessionTies = { ...NO_TIES, run: { sessionId: `run-${runId}`, atMs: 0 } };
-  const record = keeper.begin({ ...agent, runId, workspace }, { ruleKind, ties });
-  finder.claimTree(record);
-  return record;
+  const ties: SessionTies = { ...NO_TIES, run: { sessionId: runSessionId(runId), atMs: 0 } };
+  const isNamed = name !== null;
+  return keeper.begin({ ...agent, runId, workspace }, { ruleKind, ties, isNamed });
 }
 
 function cgroupsOf(
   { cgroups: claimed, runId, pid }: AdoptRequest,
   { host, cgroupParent }: RunsDeps,
 ): { own: CgroupDirectories } | { refused: string | null } {
-  if (claimed === null) return { refused: null };
   const actual = host.cgroupsOf(pid);
-  return confirmCgroups({ claimed, actual }, { runId, parentName: cgroupParent });
+  const run = { runId, parentName: cgroupParent };
+  if (claimed !== null) return confirmCgroups({ claimed, actual }, run);
+  // A scope is made by systemd: whoever asked for it does not know where it is.
+  const own = ownDirectories(actual, run);
+  return own ? { own } : { refused: null };
 }
 
 /** Whether the report was taken for an agent that is known; its process must be dead in any case. */
@@ -191,7 +196,7 @@ function tellWhole(
   const { pid, startTicks, callerUid, exitCode, signal, coreDumped } = report;
   const ruleKind = finder.kindOf({ pid, command: run.command });
   const nowMs = clock.now();
-  const sessionId = `run-${run.runId}`;
+  const sessionId = runSessionId(run.runId);
   const agent: Agent = {
     id: agentId({ pid, startTicks }),
     pid,
@@ -209,7 +214,15 @@ function tellWhole(
   };
   const ties: SessionTies = { ...NO_TIES, run: { sessionId, atMs: 0 } };
   keeper.tellWhole(
-    { agent, ruleKind, ties, endedMs: null, orphansSeen: true },
+    {
+      agent,
+      ruleKind,
+      isNamed: run.name !== null,
+      runAbove: null,
+      ties,
+      endedMs: null,
+      orphansSeen: true,
+    },
     { status: { exitCode, signal, coreDumped }, atMs: nowMs, seenBy: ["parent"] },
   );
 }

@@ -66,6 +66,8 @@ export interface ProcessSource extends Runs {
   noteEvent(event: ObserverEvent): void;
   /** Whether the session of this agent is known without trusting a sender. */
   isSessionProven(agentId: string): boolean;
+  /** The run that started this agent or one above it; null for none, also some seconds after its end. */
+  runOf(agentId: string): string | null;
   capabilities(): Capability[];
 }
 
@@ -82,7 +84,8 @@ export function createProcessSource(
   const now = (): number => clock.now();
   const userRules = parseUserRules(options.rules);
   const parentOf = (pid: number): number | null => host.readStat(pid)?.ppid ?? null;
-  const records = createRecords({ now, ownPid: host.pid, parentOf });
+  const parentName = options.cgroupParent;
+  const records = createRecords({ now, ownPid: host.pid, parentOf, parentName });
   const outbox = createOutbox(deps);
   const memory = createMemory({ ...deps, boot: host.boot });
   const keeper = createKeeper({ ...deps, records, outbox, memory, exits: () => exits });
@@ -100,7 +103,7 @@ export function createProcessSource(
     onFork: finder.heardFork,
     onExec: finder.heardExec,
     onExit: handlers.onExit,
-    onLost: () => scans.now("full"),
+    onLost: () => scans.soon(),
   });
   const scans = createScans(options, { ...deps, finder, exits, records, feed });
   const loops = createLoops(deps);
@@ -120,12 +123,17 @@ export function createProcessSource(
     },
     async stop() {
       await loops.stop();
+      scans.stop();
       feed.close();
       exits.stop();
       outbox.stop();
     },
     noteEvent: follow.noteEvent,
     isSessionProven: follow.isProven,
+    runOf(id) {
+      const record = records.byId(id);
+      return record && (record.agent.runId ?? record.runAbove);
+    },
     capabilities: () => [feed.capability()],
   };
 }
@@ -134,6 +142,8 @@ export function createProcessSource(
 const REPORTED_FACTOR = 10;
 /** Every so manieth look reads everything again: it finds what the others cannot see. */
 const FULL_EVERY = 10;
+
+const LOSS_PAUSE_MS = 200;
 
 interface ScanDeps extends Pick<ProcessSourceDeps, "clock" | "metrics"> {
   finder: Finder;
@@ -145,6 +155,7 @@ interface ScanDeps extends Pick<ProcessSourceDeps, "clock" | "metrics"> {
 function createScans({ enabled }: Pick<ProcessSourceOptions, "enabled">, deps: ScanDeps) {
   const { finder, exits, records, feed, clock, metrics } = deps;
   let turns = 0;
+  let pending: ReturnType<typeof setTimeout> | null = null;
   const now = (how: "incremental" | "full"): void => {
     const startedMs = clock.monotonic();
     if (enabled) finder.scan(how);
@@ -155,6 +166,14 @@ function createScans({ enabled }: Pick<ProcessSourceOptions, "enabled">, deps: S
   };
   return {
     now,
+    /** After a loss; a storm loses again and again, and one look is enough for many. */
+    soon() {
+      pending ??= setTimeout(() => {
+        pending = null;
+        now("full");
+      }, LOSS_PAUSE_MS);
+    },
+    stop: () => void (pending && clearTimeout(pending)),
     next() {
       turns += 1;
       const factor = feed.isOpen() ? REPORTED_FACTOR : 1;

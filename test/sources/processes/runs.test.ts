@@ -1,7 +1,7 @@
 // What `observer run` registers: what is believed, what is refused and why.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { newId } from "../../../src/core/ids.ts";
 import { cgroupsOf, findCgroupMounts } from "../../../src/kernel/cgroup.ts";
@@ -9,7 +9,7 @@ import { mayWrite } from "../../../src/kernel/cgroup-delegation.ts";
 import { removeTree } from "../../../src/kernel/cgroup-tree.ts";
 import { ownDirectories } from "../../../src/sources/processes/record.ts";
 import type { AdoptRequest } from "../../../src/sources/processes/runs.ts";
-import { createKit, identityOf, interruptionsOf, type Kit } from "./kit.ts";
+import { createKit, identityOf, interruptionsOf, type Kit, sendLine, waitFor } from "./kit.ts";
 
 setDefaultTimeout(30_000);
 
@@ -75,6 +75,48 @@ describe("adoptRun", () => {
     await child.stdin.end();
     expect(await kit.exitOf(child.pid)).toMatchObject({ agent: "reviewer" });
     expect(kit.told(child.pid)).toEqual({ starts: 1, exits: 1 });
+  });
+
+  test("an unnamed run has the kind of the program that it becomes, a named one keeps its own", async () => {
+    const program = kit.program(`${kit.kind}-final`, "read line");
+    const start = (name: string | null) => {
+      const child = spawnProgram(`read line; exec env X=1 ${program}`);
+      return { child, claim: claimOf(child.pid, { name }) };
+    };
+    const kindOf = (pid: number): string | undefined => kit.source.registry.ofPid(pid)?.kind;
+    for (const name of [null, "reviewer"]) {
+      const { child, claim } = start(name);
+      const { agent } = await kit.source.adoptRun(claim);
+      expect(agent.kind).toMatch(name === null ? /^any-/ : /^reviewer$/);
+      await sendLine(child);
+      await waitFor("the program", () =>
+        kit.source.registry.ofPid(child.pid)?.command.includes("-final"),
+      );
+      expect(kindOf(child.pid)).toBe(name ?? kit.kind);
+      child.kill("SIGKILL");
+      await kit.exitOf(child.pid);
+    }
+  });
+
+  test("an agent inside of a run is its own, and known to be of that run", async () => {
+    const file = `${kit.directory}/${newId()}`;
+    const inner = kit.program(`${kit.kind}-inner`, `echo $$ >${file}; read line; exit 0`);
+    const child = spawnProgram(`exec 3<&0; ${inner} <&3; exit 0`);
+    const pid = await waitFor(
+      "the pid",
+      () => existsSync(file) && Number(readFileSync(file, "utf8")),
+    );
+    await kit.started(pid);
+    const claim = claimOf(child.pid);
+    const outer = (await kit.source.adoptRun(claim)).agent;
+    const found = kit.source.registry.ofPid(pid);
+    expect(found).toMatchObject({ pid, kind: kit.kind, runId: null });
+    expect(kit.source.runOf(found?.id ?? "")).toBe(claim.runId);
+    expect(kit.source.runOf(outer.id)).toBe(claim.runId);
+    await child.stdin.end();
+    await Promise.all([kit.exitOf(pid), kit.exitOf(child.pid)]);
+    expect(kit.source.runOf(found?.id ?? "")).toBe(claim.runId);
+    expect(kit.source.runOf("1-1")).toBeNull();
   });
 
   test("refuses what is not the caller's, is gone, or is taken", async () => {
@@ -187,20 +229,27 @@ describe("the cgroup of a run", () => {
     }
   });
 
-  test("leaves out what is shared, and is none where memory is counted with others", () => {
+  test("leaves out what is shared, but for where memory is counted", () => {
     const run = { runId: "r1", parentName: "observer-1" };
     const own = (root: string): string => `${root}/observer-1/run-r1`;
-    const base = { unified: "/u", memory: null, memoryVersion: null, freezer: "/f" } as const;
+    const base = { unified: "/u", memory: "/m", memoryVersion: 1, freezer: "/f" } as const;
     expect(ownDirectories(base, run)).toBeNull();
     expect(ownDirectories({ ...base, unified: own("/u") }, run)).toEqual({
       ...base,
       unified: own("/u"),
       freezer: null,
     });
-    const memory = { memory: "/m", memoryVersion: 1 } as const;
-    expect(ownDirectories({ ...base, ...memory, freezer: own("/f") }, run)).toBeNull();
-    expect(ownDirectories({ ...base, freezer: "/f/observer-1/run-r12" }, run)).toBeNull();
-    expect(ownDirectories({ ...base, freezer: "/f/observer-2/run-r1" }, run)).toBeNull();
+    // The program may have gone into a cgroup below its own.
+    expect(ownDirectories({ ...base, freezer: `${own("/f")}/inner` }, run)).toEqual({
+      ...base,
+      unified: null,
+      freezer: own("/f"),
+    });
+    const scope = "/u/user.slice/observer-run-r1.scope";
+    expect(ownDirectories({ ...base, unified: scope }, run)?.unified).toBe(scope);
+    for (const other of ["/f/observer-1/run-r12", "/f/observer-2/run-r1", "/f/run-r1/observer-1"]) {
+      expect(ownDirectories({ ...base, freezer: other }, run)).toBeNull();
+    }
   });
 });
 

@@ -51,6 +51,8 @@ function recordOf(facts: Partial<Agent> = {}, more: Partial<AgentRecord> = {}): 
   return {
     agent,
     ruleKind: agent.kind,
+    isNamed: false,
+    runAbove: null,
     ties: { ...NO_TIES },
     endedMs: null,
     orphansSeen: false,

@@ -11,6 +11,7 @@ import { createEyes, type Eyes } from "./composition/eyes.ts";
 import { RECOVER_MS, startLoops, watchDisk } from "./composition/loops.ts";
 import { createParts, type ObserverIo, type Parts } from "./composition/parts.ts";
 import { startPipeline } from "./composition/pipeline.ts";
+import { sweepRuns } from "./composition/sweep-runs.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Settings } from "./config/settings.ts";
 import { systemClock } from "./core/clock.ts";
@@ -98,6 +99,11 @@ async function run(
   const stopLoops = startLoops(parts, [
     { name: "disk", everyMs: DISK_CHECK_MS, round: disk.check },
     { name: "protection", everyMs: RECOVER_MS, round: protection.check },
+    {
+      name: "cgroups",
+      everyMs: RECOVER_MS,
+      round: () => sweepRuns(settings.data_dir, parts.clock),
+    },
   ]);
   await checkpoints.recover();
   await createSpool(join(settings.data_dir, SPOOL_DIRECTORY), {

@@ -188,7 +188,7 @@ function refusal(agent: Agent, target: Target, { holds, link }: FreezerDeps): st
   if (!isAlive(agent)) return "it is gone";
   const state = stateIn(holds, agent);
   if (state !== "running") return `it is ${state} already`;
-  if (target.method === "SIGSTOP" && hasJobControlShell(agent))
+  if (target.method === "SIGSTOP" && agent.runId === null && hasJobControlShell(agent))
     return "the shell that it was started from would put it into the background";
   return whyNotBrake(target, guardian);
 }

@@ -9,9 +9,6 @@ import { createLineCutter, parseCommand, type Report, reportLine } from "./guard
 import { letGoSurely } from "./let-go.ts";
 import { createWard, type Ward } from "./ward.ts";
 
-/** Hidden verb of the program under which main.ts starts it. */
-export const GUARDIAN_VERB = "__guardian";
-
 /** Whoever ends observer's session or service must not end what watches over its stops. KILL and STOP cannot be ignored. */
 const IGNORED = [
   "SIGTERM",

@@ -3,6 +3,7 @@
 import type { Agent, PauseLease } from "../core/agent.ts";
 import type { Clock } from "../core/clock.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
+import { isoTime } from "../core/text.ts";
 import { isFrozen } from "../kernel/cgroup-control.ts";
 import { writeKernelFile } from "../kernel/kernel-file.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -64,9 +65,10 @@ export function createLeases(deps: LeasesDeps): Leases {
         );
       if (!isAlive(agent)) throw new ObserverError("vanished", `Agent ${agent.id} is gone`);
       if (link.running() === null) throw new ObserverError("failed", NO_GUARDIAN);
-      const untilMs = clock.now() + Math.round(forMs);
       const hold = holdFor(holds, agent.id);
-      return hold ? renew(state, hold, untilMs) : await begin(state, agent, untilMs);
+      return hold
+        ? renew(state, hold, clock.now() + Math.round(forMs))
+        : await begin(state, agent, Math.round(forMs));
     },
     resume: async (agent) => await resume(state, agent),
     get(agentId) {
@@ -107,7 +109,7 @@ function renew(state: State, hold: Hold, untilMs: number): PauseLease {
   return leaseOf(hold);
 }
 
-async function begin(state: State, agent: Agent, untilMs: number): Promise<PauseLease> {
+async function begin(state: State, agent: Agent, forMs: number): Promise<PauseLease> {
   const { clock, holds, link, log } = state;
   const target = chooseTarget(agent);
   const why = whyNotBrake(target, link.running());
@@ -115,7 +117,8 @@ async function begin(state: State, agent: Agent, untilMs: number): Promise<Pause
     throw new ObserverError("unsupported", `Cannot pause agent ${agent.id}: ${why}`);
   // Whoever a freeze has stopped stays stopped by the lease, so the lease has to continue them.
   const processes = holds.of(agent.id).flatMap((hold) => hold.target.processes);
-  const hold = holds.put(holdOf({ ...target, processes }, "lease", { clock, untilMs }));
+  const draft = holdOf({ ...target, processes }, "lease", { clock });
+  const hold = holds.put({ ...draft, untilMs: draft.sinceMs + forMs });
   try {
     // In this order: the file, the guardian, the agent. Whatever dies in between, what stands is in both.
     holds.save(true);
@@ -131,7 +134,7 @@ async function begin(state: State, agent: Agent, untilMs: number): Promise<Pause
   log.info("agent paused", {
     agent: agent.id,
     method: target.method,
-    until: new Date(untilMs).toISOString(),
+    until: isoTime(draft.sinceMs + forMs),
   });
   startLooking(state);
   return leaseOf(hold);

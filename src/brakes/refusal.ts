@@ -78,7 +78,7 @@ export function isAlive(id: ProcessId): boolean {
 /**
  * Whether a shell with job control waits for it on a terminal: such a shell takes a stopped agent for one that its user
  * suspended, and leaves it in the background when it goes on. The sign is a parent in the same session and on the same
- * terminal, but in another process group.
+ * terminal, but in another process group. (So is `observer run`, which does not care.)
  */
 export function hasJobControlShell({ pid }: ProcessId): boolean {
   const agent = readStat(pid);

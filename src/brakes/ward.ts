@@ -3,7 +3,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Announcement, Command, Report } from "./guardian-protocol.ts";
 import type { letGoSurely } from "./let-go.ts";
-import type { Target } from "./target.ts";
+import { isSame, type Target } from "./target.ts";
 
 /** Longest that an agent may stand for a checkpoint, whatever was announced. 3 s are promised; the rest is for being late. */
 export const CAP_MS_MAX = 2_900;
@@ -78,7 +78,11 @@ function announce(state: State, announcement: Announcement): void {
     return;
   }
   clearTimeout(known?.timer);
-  const slot = { ...announcement, begunMs: known?.begunMs ?? null, timer: undefined };
+  const { target } = announcement;
+  // A renewal: its processes follow, but who dies before they do must not have taken any away.
+  const processes = [...(known?.target.processes ?? []), ...target.processes];
+  const begunMs = known?.begunMs ?? null;
+  const slot = { ...announcement, target: { ...target, processes }, begunMs, timer: undefined };
   slots.set(slot.slot, slot);
   if (slot.untilMs !== null) lookAtLease(state, slot);
   deps.report({ kind: "heard", slot: slot.slot });
@@ -89,7 +93,12 @@ function apply(state: State, slot: Slot, command: Exclude<Command, { kind: "anno
     case "add":
       slot.target = {
         ...slot.target,
-        processes: [...slot.target.processes, ...command.processes],
+        processes: [
+          ...slot.target.processes,
+          ...command.processes.filter(
+            (id) => !slot.target.processes.some((known) => isSame(known, id)),
+          ),
+        ],
       };
       return;
     case "begin":

@@ -23,7 +23,7 @@ export function apiDeps(
   const { settings, store } = parts;
   return {
     ...parts,
-    ...liveAgents(eyes, io.selfCommand),
+    ...liveAgents(eyes, { selfCommand: io.selfCommand, log: parts.log }),
     build: BUILD_INFO,
     host: settings.host_name,
     tokens: readTokens(settings),

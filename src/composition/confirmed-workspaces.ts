@@ -79,21 +79,7 @@ export function createConfirmedWorkspaces(
   };
 
   return {
-    list() {
-      const found = new Map<
-        string,
-        ConfirmedWorkspace & { sessionIds: string[]; pids: number[] }
-      >();
-      for (const { agent, sessionIds } of current()) {
-        const path = agent.workspace;
-        if (path === null || (places.get(path)?.backend ?? null) === null) continue;
-        const entry = found.get(path) ?? { path, realPath: path, sessionIds: [], pids: [] };
-        entry.sessionIds.push(...sessionIds);
-        entry.pids.push(agent.pid);
-        found.set(path, entry);
-      }
-      return [...found.values()];
-    },
+    list: () => placesOf(current(), places),
     isOfRun: ({ sessionId, pid }) =>
       current().some(
         ({ agent, sessionIds }) =>
@@ -142,4 +128,28 @@ function costOf(path: string, { place, parts }: { place: Place; parts: Parts }):
     place.cost = { atMs, checkpointMs: last?.durationMs ?? null };
   }
   return place.cost.checkpointMs;
+}
+
+/** Those that can be saved, each with all who work in it. */
+function placesOf(workers: Worker[], places: ReadonlyMap<string, Place>): ConfirmedWorkspace[] {
+  const found = new Map<
+    string,
+    ConfirmedWorkspace & { sessionIds: string[]; pids: number[]; named: boolean }
+  >();
+  for (const { agent, sessionIds } of workers) {
+    const path = agent.workspace;
+    if (path === null || (places.get(path)?.backend ?? null) === null) continue;
+    const entry = found.get(path) ?? {
+      path,
+      realPath: path,
+      sessionIds: [],
+      pids: [],
+      named: false,
+    };
+    entry.sessionIds.push(...sessionIds);
+    entry.pids.push(agent.pid);
+    entry.named ||= agent.runId !== null;
+    found.set(path, entry);
+  }
+  return [...found.values()];
 }

@@ -1,7 +1,6 @@
 // What looks at the host and acts on it: the waiting thread, agents, their memory, the brakes.
 
 import { createBrakes, type RunningBrakes } from "../brakes/brakes.ts";
-import { GUARDIAN_VERB } from "../brakes/guardian.ts";
 import { instanceName } from "../config/instance-name.ts";
 import type { Capability } from "../core/agent.ts";
 import type { Offer } from "../core/contracts.ts";
@@ -12,7 +11,7 @@ import { startWatcher, type Watcher } from "../kernel/watcher.ts";
 import { createMemorySource, type MemorySource } from "../sources/memory/memory-source.ts";
 import { createHost } from "../sources/processes/host.ts";
 import { createProcessSource, type ProcessSource } from "../sources/processes/source.ts";
-import { createCapabilities } from "./capabilities.ts";
+import { createCapabilities, withRunning } from "./capabilities.ts";
 import { type ConfirmedWorkspaces, createConfirmedWorkspaces } from "./confirmed-workspaces.ts";
 import type { ObserverIo, Parts } from "./parts.ts";
 
@@ -47,7 +46,7 @@ export async function createEyes(
     {
       dataDirectory: settings.data_dir,
       name,
-      guardianCommand: [...io.selfCommand, GUARDIAN_VERB],
+      guardianCommand: [...io.selfCommand, "__guardian"],
     },
     parts,
   );
@@ -67,7 +66,8 @@ export async function createEyes(
     memory,
     brakes,
     workspaces,
-    capabilities: async () => [...(await host()), ...processes.capabilities(), brakes.capability()],
+    capabilities: async () =>
+      withRunning(await host(), [...processes.capabilities(), brakes.capability()]),
     note(event) {
       processes.noteEvent(event);
       const { kind, source, pid, data, timeMs } = event;

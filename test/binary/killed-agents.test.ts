@@ -1,6 +1,7 @@
 // The built program beside agents that the kernel kills: what it proves, saves and lets go on.
 
 import { describe, expect, test } from "bun:test";
+import { Glob } from "bun";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,12 @@ const canLimit =
     (existsSync("/sys/fs/cgroup/cgroup.controllers") &&
       readFileSync("/sys/fs/cgroup/cgroup.controllers", "utf8").includes("memory")));
 if (!canLimit) console.log("skipped: real OOM kills need root and a memory cgroup");
+
+const CGROUPS = "/sys/fs/cgroup";
+const canFreeze =
+  existsSync(join(CGROUPS, "unified/cgroup.procs")) || existsSync(join(CGROUPS, "cgroup.procs"));
+/** Each takes a second or two. */
+const KILLS = process.env["OBSERVER_TEST_LONG"] === "1" ? 100 : 3;
 
 const byType = async (daemon: Daemon, type: string): Promise<Row[]> =>
   await daemon.list(`/interruptions?type=${type}`);
@@ -83,6 +90,50 @@ describe.if(canLimit)("an agent that the kernel kills for memory", () => {
     rmSync(copy, { recursive: true });
   }, 30_000);
 });
+
+/** `cgroup.events` or `freezer.state` of the run's own cgroup, wherever it was made. */
+function frozenState(runId: string): string | null {
+  const [path] = [
+    ...new Glob(`**/run-${runId}/cgroup.events`).scanSync({ cwd: CGROUPS, absolute: true }),
+  ];
+  if (path === undefined) return null;
+  return /^frozen (\d)$/m.exec(readFileSync(path, "utf8"))?.[1] ?? null;
+}
+
+describe.if(canLimit && canFreeze)("an agent that stands when observer is killed", () => {
+  test(
+    `goes on within a second, ${KILLS} times`,
+    async () => {
+      for (let time = 0; time < KILLS; time += 1) await killWhileFrozen();
+    },
+    KILLS * 30_000,
+  );
+});
+
+async function killWhileFrozen(): Promise<void> {
+  const daemon = await startDaemon();
+  using workspace = createRoom();
+  // So many that the agent stands while they are saved.
+  writeFirst(workspace.path, 8_000, 64);
+  const where = ["--memory-max", "150M", "--workspace", workspace.path];
+  const agent = `sleep 1; exec ${process.execPath} ${HOG} 1000 1000`;
+  const running = daemon.cli("run", ...where, "--", "sh", "-c", agent);
+  try {
+    const runId = await until("the run is known", async () => {
+      const [agent] = await daemon.list("/agents");
+      const id = agent?.["run_id"];
+      return typeof id === "string" && id;
+    });
+    await until("the agent stands", () => frozenState(runId) === "1");
+    await daemon.kill9();
+    const killed = performance.now();
+    await until("it goes on", () => frozenState(runId) !== "1");
+    expect(performance.now() - killed).toBeLessThan(1_000);
+    expect((await running).status).toBe(137);
+  } finally {
+    await daemon[Symbol.asyncDispose]();
+  }
+}
 
 describe("an agent started by observer run", () => {
   for (const [script, expected] of [

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { type Agent, agentId, type CgroupDirectories } from "../../src/core/agent.ts";
 import {
   createCgroup,
+  freezeFile,
+  isFrozen,
   killAll,
   moveProcess,
   removeCgroup,
@@ -23,6 +25,8 @@ export interface AgentTree extends AsyncDisposable {
   pids(): number[];
   /** CPU time of all of them together. */
   cpuTicks(): number;
+  /** Whether the kernel holds it still. */
+  isStopped(): boolean;
   /** Own cgroup, where it has one. */
   directory: string | null;
 }
@@ -79,6 +83,10 @@ export async function startTree(script: string, kind?: CgroupKind): Promise<Agen
     agent: agentOf({ pid: child.pid, startTicks, directories, runId: kind ? runId : null }),
     directory: kind ? directories[kind] : null,
     pids,
+    isStopped() {
+      const file = freezeFile(directories);
+      return file ? isFrozen(file) === true : readStat(child.pid)?.state === "T";
+    },
     cpuTicks: () =>
       pids().reduce((sum, pid) => {
         const stat = readStat(pid);
@@ -87,11 +95,12 @@ export async function startTree(script: string, kind?: CgroupKind): Promise<Agen
     async [Symbol.asyncDispose]() {
       const directory = kind ? directories[kind] : null;
       if (directory !== null) await killAll(directory);
+      child.kill("SIGKILL");
+      await child.exited;
       while (pids().length > 0) {
         for (const pid of pids()) killQuietly(pid);
         await Bun.sleep(5);
       }
-      await child.exited;
       if (kind) await removeCgroup(directories);
       if (kind) await removeCgroup(parentOf(kind));
     },

@@ -3,6 +3,11 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { instanceName } from "../../../src/config/instance-name.ts";
+import { findCgroupMounts } from "../../../src/kernel/cgroup.ts";
+import { findCgroups } from "../../../src/kernel/cgroup-sweep.ts";
+import { removeRunCgroup } from "../../../src/kernel/run-cgroup.ts";
+import { until } from "../../support/daemon.ts";
 
 export const MAIN = [process.execPath, join(import.meta.dir, "../../../src/main.ts")];
 
@@ -61,4 +66,19 @@ export async function run(room: Room, args: string[], options: Options = {}): Pr
   const child = startRun(room, args, options);
   const [out, err] = await Promise.all([child.stdout.bytes(), child.stderr.text()]);
   return { status: await child.exited, out, text: new TextDecoder().decode(out), err };
+}
+
+/** Cgroups that runs of this room have left. */
+export function leftBy(room: Room): string[] {
+  return findCgroups(findCgroupMounts(), instanceName(room.data));
+}
+
+/** Removes them, once whoever lived in them is gone. */
+export async function removeCgroupsOf(room: Room): Promise<void> {
+  await until("the cgroups of the test are gone", async () => {
+    for (const memory of leftBy(room)) {
+      await removeRunCgroup({ memory, memoryVersion: 1, freezer: null, unified: null });
+    }
+    return leftBy(room).length === 0;
+  });
 }

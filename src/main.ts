@@ -1,5 +1,6 @@
 // Entry: runs the command line, or the helper that this program starts itself as, and sets the exit status.
 
+import { runGuardian } from "./brakes/guardian.ts";
 import { runCheckpointHelper } from "./checkpoints/helper.ts";
 import { runCli } from "./cli/cli.ts";
 import { createIo } from "./cli/io.ts";
@@ -10,6 +11,7 @@ import { systemClock } from "./core/clock.ts";
 async function main(argv: string[]): Promise<number> {
   if (argv[0] === "__checkpoint") return runCheckpointHelper();
   if (argv[0] === "__gpus") return runGpuHelper();
+  if (argv[0] === "__guardian") return runGuardian(argv.slice(1));
   const io = createIo(process.env, systemClock);
   const status = await runCli(argv, io, createLocal(io));
   await io.flush();

@@ -7,9 +7,11 @@ import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
 import { createProtection } from "./checkpoints/protection.ts";
 import { apiDeps } from "./composition/api.ts";
+import { createEyes, type Eyes } from "./composition/eyes.ts";
 import { RECOVER_MS, startLoops, watchDisk } from "./composition/loops.ts";
 import { createParts, type ObserverIo, type Parts } from "./composition/parts.ts";
 import { startPipeline } from "./composition/pipeline.ts";
+import { sweepRuns } from "./composition/sweep-runs.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Settings } from "./config/settings.ts";
 import { systemClock } from "./core/clock.ts";
@@ -72,7 +74,9 @@ async function run(
   { io, unlock }: { io: ObserverIo; unlock: () => void },
 ): Promise<RunningObserver> {
   const { settings, log, checkpoints } = parts;
-  const pipeline = startPipeline(parts, io);
+  let eyes: Eyes | null = null;
+  const pipeline = startPipeline(parts, io, () => eyes);
+  eyes = await createEyes(parts, io, pipeline);
   const disk = watchDisk(settings);
   const protection = createProtection(
     { workspaces: settings.workspaces, armed: settings["reactive.enabled"] },
@@ -80,7 +84,7 @@ async function run(
   );
   let unready: string | null = "starting";
   const deps: ApiDeps = {
-    ...apiDeps(parts, pipeline, io),
+    ...apiDeps(parts, { pipeline, eyes, io }),
     ownUid: io.uid,
     pressure: () => pressureOf(pipeline.full(), disk.full()),
     startedMs: parts.clock.monotonic(),
@@ -95,6 +99,11 @@ async function run(
   const stopLoops = startLoops(parts, [
     { name: "disk", everyMs: DISK_CHECK_MS, round: disk.check },
     { name: "protection", everyMs: RECOVER_MS, round: protection.check },
+    {
+      name: "cgroups",
+      everyMs: RECOVER_MS,
+      round: () => sweepRuns(settings.data_dir, parts.clock),
+    },
   ]);
   await checkpoints.recover();
   await createSpool(join(settings.data_dir, SPOOL_DIRECTORY), {
@@ -102,6 +111,7 @@ async function run(
     offer: pipeline.offer,
     now: () => parts.clock.now(),
   }).drain();
+  await eyes.start();
   await protection.check();
   unready = null;
   log.info("observer is ready", { url: pageUrl(listening), data: settings.data_dir });
@@ -109,7 +119,7 @@ async function run(
   return {
     url: pageUrl(listening),
     settings,
-    stop: (graceMs) => stop({ parts, pipeline, listening, stopLoops, unlock }, graceMs),
+    stop: (graceMs) => stop({ parts, pipeline, eyes, listening, stopLoops, unlock }, graceMs),
   };
 }
 
@@ -126,16 +136,18 @@ function pressureOf(inboxFull: boolean, diskFull: boolean): ReturnType<ApiDeps["
 interface Stoppable {
   parts: Parts;
   pipeline: Pipeline;
+  eyes: Eyes;
   listening: Listening;
   stopLoops: () => Promise<void>;
   unlock: () => void;
 }
 
 async function stop(
-  { parts, pipeline, listening, stopLoops, unlock }: Stoppable,
+  { parts, pipeline, eyes, listening, stopLoops, unlock }: Stoppable,
   graceMs: number,
 ): Promise<void> {
   await listening.stop(graceMs / 2);
+  await eyes.stop();
   await pipeline.stop(graceMs / 2);
   await stopLoops();
   await parts.checkpoints.stop();

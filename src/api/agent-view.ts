@@ -2,6 +2,7 @@
 
 import type { Agent } from "../core/agent.ts";
 import { isoTime } from "../core/text.ts";
+import { tightestLimit } from "../kernel/cgroup-memory.ts";
 import type { ApiDeps } from "./deps.ts";
 
 type View = Record<string, unknown>;
@@ -24,6 +25,10 @@ export function agentView(agent: Agent, deps: AgentDeps): View {
   const memory = deps.memoryOf(agent.id);
   const lease = deps.brakes.lease(agent.id);
   const { cgroups } = agent;
+  const limit =
+    cgroups.memory !== null && cgroups.memoryVersion !== null
+      ? tightestLimit(cgroups.memory, cgroups.memoryVersion)
+      : null;
   return {
     id: agent.id,
     kind: agent.kind,
@@ -41,9 +46,9 @@ export function agentView(agent: Agent, deps: AgentDeps): View {
     cgroup: cgroups.memory ?? cgroups.unified ?? cgroups.freezer,
     own_cgroup: agent.ownCgroup,
     rss_bytes: memory?.rssBytes ?? null,
-    memory_usage_bytes: memory?.usageBytes ?? null,
-    memory_limit_bytes: memory?.limitBytes ?? null,
-    time_to_limit_ms: memory?.timeToLimitMs ?? null,
+    memory_usage_bytes: limit?.workingSetBytes ?? null,
+    memory_limit_bytes: memory?.limitBytes ?? limit?.limitBytes ?? null,
+    time_to_limit_ms: memory?.timeToLimitMs == null ? null : Math.round(memory.timeToLimitMs),
     state: stateOf(agent, deps),
     paused_until: lease ? isoTime(lease.untilMs) : null,
   };

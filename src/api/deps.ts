@@ -79,8 +79,6 @@ export interface Protection {
 /** Memory of an agent's tree as it is now. Null what cannot be told, and a limit where there is none. */
 export interface AgentMemory {
   rssBytes: number | null;
-  /** Working set of the cgroup that its limit is counted in. */
-  usageBytes: number | null;
   limitBytes: number | null;
   /** At the present pace; null while it is not filling. */
   timeToLimitMs: number | null;
@@ -123,11 +121,11 @@ export interface ApiDeps {
   /** GPUs in the kernel layer's own names, and why there are none. */
   gpus(): Promise<{ gpus: readonly object[]; reason: string | null }>;
   /**
-   * Takes up a run. Errors: `not_permitted` when the process is not the caller's, `vanished`, `conflict` when
-   * the id is another run's.
+   * Takes up a run. Errors: `not_permitted` when the process is not the caller's, `vanished` when it is gone,
+   * `conflict` when the id is another run's.
    */
   adoptRun(request: RunRequest, callerUid: number): Promise<AdoptedRun>;
-  /** Errors: `not_found`, `not_permitted`. */
+  /** Also of a run that was never taken up. Errors: `not_permitted`, `conflict` when it lives. */
   reportRunExit(runId: string, exit: RunExit, callerUid: number): Promise<void>;
   live: LiveFeed;
   peerUid: PeerLookup;

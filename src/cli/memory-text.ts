@@ -39,7 +39,16 @@ export function shareColour(share: number | null): Colour | null {
   return share >= ALARM_SHARE ? "red" : share >= WATCH_SHARE ? "yellow" : "green";
 }
 
-/** "2.5 s" until the limit at the present pace; empty where it is not filling. */
+/** Beyond, the pace of this moment says nothing. */
+const TIME_SHOWN_MAX_MS = 10 * 60_000;
+const TIME_ALARM_MS = 60_000;
+
+/** "2.5 s" until the limit at the present pace; empty where it is far off or not coming nearer. */
 export function timeToLimit(agent: Json): string {
-  return duration(number(agent, "time_to_limit_ms"));
+  const ms = number(agent, "time_to_limit_ms");
+  return ms !== null && ms <= TIME_SHOWN_MAX_MS ? duration(ms) : "";
+}
+
+export function timeColour(agent: Json): Colour {
+  return (number(agent, "time_to_limit_ms") ?? Infinity) <= TIME_ALARM_MS ? "red" : "yellow";
 }

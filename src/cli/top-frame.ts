@@ -3,7 +3,7 @@
 import { printable } from "../core/text.ts";
 import type { Json } from "./client.ts";
 import type { ScreenSize } from "./local.ts";
-import { bar, memoryText, shareColour, timeToLimit, usedShare } from "./memory-text.ts";
+import { bar, memoryText, shareColour, timeColour, timeToLimit, usedShare } from "./memory-text.ts";
 import { type Paint, severityColour, statusColour } from "./paint.ts";
 import { ago, cost, number, object, size, text } from "./show.ts";
 import { type Column, fit, renderTable } from "./table.ts";
@@ -120,7 +120,7 @@ function agentColumns({ sessions }: TopData, nowMs: number): Column<Json>[] {
       colour: (row) => shareColour(usedShare(row)),
       optional: 3,
     },
-    { title: "TO LIMIT", right: true, value: timeToLimit, colour: () => "red" },
+    { title: "TO LIMIT", right: true, value: timeToLimit, colour: timeColour },
     { title: "ERRORS", right: true, value: (row) => text(session(row), "errors"), optional: 2 },
     {
       title: "COST",

@@ -10,20 +10,20 @@ import type { Pipeline } from "../pipeline/pipeline.ts";
 import { HOOK_PARSERS } from "../sources/catalog.ts";
 import { parseNative } from "../sources/native.ts";
 import { parseOperation } from "../sources/operations.ts";
-import { noAgents } from "./live-agents.ts";
+import type { Eyes } from "./eyes.ts";
+import { liveAgents } from "./live-agents.ts";
 import type { ObserverIo, Parts } from "./parts.ts";
 
 const CLIENT_SOURCE = clientSource();
 
 export function apiDeps(
   parts: Parts,
-  pipeline: Pipeline,
-  io: ObserverIo,
+  { pipeline, eyes, io }: { pipeline: Pipeline; eyes: Eyes; io: ObserverIo },
 ): Omit<ApiDeps, "ownUid" | "pressure" | "startedMs" | "protection" | "unready"> {
   const { settings, store } = parts;
   return {
     ...parts,
-    ...noAgents(parts, io.selfCommand),
+    ...liveAgents(eyes, { selfCommand: io.selfCommand, log: parts.log }),
     build: BUILD_INFO,
     host: settings.host_name,
     tokens: readTokens(settings),

@@ -40,3 +40,13 @@ export function createCapabilities(dataDir: string, clock: Clock): () => Promise
     return held.found;
   };
 }
+
+/** What was tried, and what runs with it: where both speak of one feature, that which runs has the word on trouble. */
+export function withRunning(tried: Capability[], running: Capability[]): Capability[] {
+  const trouble = running.filter(({ state }) => state !== "ok");
+  const names = new Set(tried.map(({ name }) => name));
+  return [
+    ...tried.map((one) => trouble.find(({ name }) => name === one.name) ?? one),
+    ...running.filter(({ name }) => !names.has(name)),
+  ];
+}

@@ -1,10 +1,12 @@
-// What the HTTP surface is given of live agents. Stands in until registry and brakes are joined here: knows no agent.
+// What the HTTP surface is given of live agents and of runs.
 
 import type { ApiDeps } from "../api/deps.ts";
-import { ObserverError } from "../core/errors.ts";
+import type { ProcessId } from "../core/agent.ts";
 import { readGpusApart } from "../kernel/gpu-helper.ts";
-import { createCapabilities } from "./capabilities.ts";
-import type { Parts } from "./parts.ts";
+import { readStat } from "../kernel/procfs.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Eyes } from "./eyes.ts";
+import { runsOver } from "./runs.ts";
 
 type LiveAgents = Pick<
   ApiDeps,
@@ -18,39 +20,26 @@ type LiveAgents = Pick<
   | "reportRunExit"
 >;
 
-const unavailable = (): Promise<never> =>
-  Promise.reject(new ObserverError("unavailable", "This observer does not follow processes"));
-
 /** A driver that takes longer hangs. */
 const GPU_PATIENCE_MS = 3_000;
 
-export function noAgents(
-  { settings, clock }: Pick<Parts, "settings" | "clock">,
-  selfCommand: string[],
+export function liveAgents(
+  eyes: Eyes,
+  { selfCommand, log }: { selfCommand: string[]; log: Log },
 ): LiveAgents {
+  const { processes, memory, brakes } = eyes;
   return {
-    agents: {
-      list: () => [],
-      get: () => null,
-      ofPid: () => null,
-      ofCgroup: () => null,
-      onChange: () => () => undefined,
-    },
-    brakes: {
-      freeze: () => null,
-      reflex: () => null,
-      pause: unavailable,
-      resume: unavailable,
-      kill: unavailable,
-      lease: () => null,
-      stateOf: () => "running",
-      endedByUs: () => false,
-    },
-    memoryOf: () => null,
-    processState: () => null,
-    capabilities: createCapabilities(settings.data_dir, clock),
+    agents: processes.registry,
+    brakes,
+    memoryOf: (agentId) => memory.memoryOf(agentId),
+    processState: stateOf,
+    capabilities: eyes.capabilities,
     gpus: () => readGpusApart([...selfCommand, "__gpus"], { timeoutMs: GPU_PATIENCE_MS }),
-    adoptRun: unavailable,
-    reportRunExit: unavailable,
+    ...runsOver(processes, log),
   };
+}
+
+function stateOf({ pid, startTicks }: ProcessId): string | null {
+  const stat = readStat(pid);
+  return stat?.startTicks === startTicks ? stat.state : null;
 }

@@ -15,11 +15,18 @@ import { createPipeline, type Pipeline } from "../pipeline/pipeline.ts";
 import { type ConfiguredWorkspace, resolveWorkspace } from "../pipeline/workspaces.ts";
 import { createReactions } from "../reactions/catalog.ts";
 import type { StoredEvent } from "../store/event-rows.ts";
+import type { Eyes } from "./eyes.ts";
 import type { ObserverIo, Parts } from "./parts.ts";
+
+/**
+ * What the pipeline asks of the kernel side, which itself hands its events to the pipeline: null until both are there.
+ */
+type Look = () => Pick<Eyes, "workspaces" | "memory" | "note"> | null;
 
 export function startPipeline(
   { settings, clock, log, metrics, store, live, checkpoints }: Parts,
   io: ObserverIo,
+  look: Look,
 ): Pipeline {
   const configured = settings.workspaces.map(toConfigured);
   return createPipeline(
@@ -36,7 +43,8 @@ export function startPipeline(
         dryRun: settings["reactive.dry_run"],
       },
       quietMs: settings["interruptions.quiet_ms"],
-      workspaceOf: (facts) => resolveWorkspace(facts, { configured }),
+      workspaceOf: (facts) =>
+        resolveWorkspace(facts, { configured, confirmed: look()?.workspaces.list() ?? [] }),
     },
     {
       store,
@@ -50,9 +58,14 @@ export function startPipeline(
         checkpointDeadlineMs: 2 * settings["checkpoints.store_deadline_ms"],
         terminal: settings["alert.terminal"] ? io.stderr : null,
         alertFile: settings["alert.file"] ? join(settings.data_dir, "alerts.log") : null,
+        holdFreeze: (interruption) => look()?.memory.holdFreeze(interruption) ?? null,
       }),
-      publish: (type, data) =>
-        live.publish(type, type === "event" ? liveEvent(data as StoredEvent) : data),
+      isArmed: (interruption) =>
+        settings["reactive.enabled"] || (look()?.workspaces.isOfRun(interruption) ?? false),
+      publish(type, data) {
+        if (type === "event") look()?.note((data as StoredEvent).event);
+        live.publish(type, type === "event" ? liveEvent(data as StoredEvent) : data);
+      },
     },
   );
 }

@@ -1,5 +1,7 @@
 // A run: one command that `observer run` started, as the client tells the daemon of it.
 
+import type { CgroupDirectories } from "./agent.ts";
+
 /** How CMD is held together: an own cgroup, a scope of systemd, or only a process group. */
 export const CONTAINMENTS = ["cgroup", "scope", "group"] as const;
 export type Containment = (typeof CONTAINMENTS)[number];
@@ -15,14 +17,14 @@ export interface RunRequest {
   startTicks: number;
   /** Milliseconds since the epoch. */
   startedMs: number;
-  /** Command line, printable, clipped. */
-  command: string;
+  /** Words of the command line, the first ones, each clipped. */
+  command: string[];
   cwd: string;
   /** Null where the working directory was refused as one. */
   workspace: string | null;
   containment: Containment;
-  /** Cgroup directories that were made for it, one per hierarchy. */
-  cgroups: string[];
+  /** What was made for it; null where nothing could be. */
+  cgroups: CgroupDirectories | null;
   /** Limit that was set; null for none. */
   memoryLimitBytes: number | null;
 }
@@ -36,8 +38,14 @@ export interface AdoptedRun {
   workspace: string | null;
 }
 
-/** How CMD ended, as its parent saw it. One of code and signal is null. */
-export interface RunExit {
+/**
+ * How CMD ended, as its parent saw it, with what tells of one that was over before the daemon looked. One of code and
+ * signal is null.
+ */
+export interface RunExit extends Pick<
+  RunRequest,
+  "pid" | "startTicks" | "name" | "workspace" | "command"
+> {
   exitCode: number | null;
   /** `SIGKILL`. */
   signal: string | null;

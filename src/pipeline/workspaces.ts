@@ -12,6 +12,8 @@ export interface ConfirmedWorkspace extends ConfiguredWorkspace {
   sessionIds: readonly string[];
   /** Processes that do, for events that name no session. */
   pids?: readonly number[];
+  /** Named for its agent by `observer run`: it is the agent's also while that works elsewhere. */
+  named?: boolean;
 }
 
 /** What is known of a trouble's place. `cwd` is a claim and is only compared, never opened. */
@@ -28,7 +30,8 @@ export interface Workspaces {
 
 /**
  * The innermost workspace, configured or confirmed, that holds `cwd`; where none does, the confirmed one of the session
- * or process, else the first configured one; null when there is none.
+ * or process, else the first configured one; null when there is none. One that `observer run` named for the session
+ * goes before any other that it does not lie around.
  */
 export function resolveWorkspace(
   facts: WorkspaceFacts,
@@ -37,12 +40,14 @@ export function resolveWorkspace(
   const { cwd } = facts;
   const holds = (root: string): boolean =>
     cwd === root || (cwd?.startsWith(withSlash(root)) ?? false);
+  const tied = confirmed.find((workspace) => isTied(workspace, facts));
+  if (tied?.named === true && !holds(tied.path)) return tied.path;
   let best: ConfiguredWorkspace | undefined;
   for (const workspace of [...configured, ...confirmed]) {
     if (!holds(workspace.path) && !holds(workspace.realPath)) continue;
     if (!best || workspace.realPath.length > best.realPath.length) best = workspace;
   }
-  best ??= confirmed.find((workspace) => isTied(workspace, facts)) ?? configured[0];
+  best ??= tied ?? configured[0];
   return best?.path ?? null;
 }
 

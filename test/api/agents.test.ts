@@ -40,7 +40,7 @@ describe("GET /agents", () => {
       cgroup: "/m",
       own_cgroup: true,
       rss_bytes: 1_000,
-      memory_usage_bytes: 2_000,
+      memory_usage_bytes: null,
       memory_limit_bytes: 4_000,
       time_to_limit_ms: null,
       state: "running",

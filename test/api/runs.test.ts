@@ -9,13 +9,15 @@ const RUN = {
   pid: 4_321,
   start_ticks: 77,
   started_ms: 1_767_225_600_000,
-  command: "claude -p hello",
+  command: ["claude", "-p", "hello"],
   cwd: "/w",
   workspace: "/w",
   containment: "cgroup",
-  cgroups: ["/sys/fs/cgroup/memory/observer-0/run-k3v9"],
+  cgroups: { unified: null, memory: "/m/observer-0/run-k3v9", memory_version: 1, freezer: null },
   memory_limit_bytes: null,
 };
+
+const CLAIM = { pid: RUN.pid, start_ticks: RUN.start_ticks, command: RUN.command };
 
 const post = (body: unknown) => ({ method: "POST", body: JSON.stringify(body) });
 
@@ -34,7 +36,12 @@ describe("POST /runs", () => {
     });
     const [, request, uid] = fake.calls[0] as [string, Record<string, unknown>, number];
     expect(uid).toBe(4_242);
-    expect(request).toMatchObject({ pid: 4_321, startTicks: 77, containment: "cgroup" });
+    expect(request).toMatchObject({
+      pid: 4_321,
+      startTicks: 77,
+      containment: "cgroup",
+      cgroups: { memory: "/m/observer-0/run-k3v9", memoryVersion: 1 },
+    });
   });
 
   test("is observer's own user on the unix socket", async () => {
@@ -48,7 +55,7 @@ describe("POST /runs", () => {
     const { call } = caller(fake);
     for (const via of ["loopback", "network"] as const) {
       expect((await call("/runs", { ...post(RUN), via })).status).toBe(403);
-      const exit = post({ exit_code: 0, duration_ms: 1 });
+      const exit = post({ ...CLAIM, exit_code: 0, duration_ms: 1 });
       expect((await call("/runs/x/exit", { ...exit, via })).status).toBe(403);
     }
     expect(fake.calls).toEqual([]);
@@ -62,7 +69,7 @@ describe("POST /runs", () => {
       ["start_ticks", "1"],
       ["workspace", ""],
       ["containment", "jail"],
-      ["cgroups", Array.from({ length: 9 }, () => "/c")],
+      ["command", "claude"],
       ["colour", "red"],
     ] as const) {
       const answer = await call("/runs", post({ ...RUN, [field]: value }));
@@ -78,21 +85,30 @@ describe("POST /runs/:id/exit", () => {
   test("hands the facts over", async () => {
     const fake = createFake();
     const { call } = caller(fake);
-    const body = { signal: "SIGKILL", duration_ms: 12.5 };
+    const body = { ...CLAIM, signal: "SIGKILL", duration_ms: 12.5 };
     expect(await bodyOf(await call(`/runs/${RUN.id}/exit`, post(body)))).toEqual({
       accepted: true,
     });
     expect(fake.calls[0]).toEqual([
       "exit",
       RUN.id,
-      { exitCode: null, signal: "SIGKILL", durationMs: 12.5 },
+      {
+        pid: 4_321,
+        startTicks: 77,
+        name: null,
+        command: RUN.command,
+        workspace: null,
+        exitCode: null,
+        signal: "SIGKILL",
+        durationMs: 12.5,
+      },
       OWN_UID,
     ]);
   });
 
   test("is 404 for a run that is not known, and 400 for an end that is none", async () => {
     const { call } = caller(createFake());
-    const good = { exit_code: 0, duration_ms: 1 };
+    const good = { ...CLAIM, exit_code: 0, duration_ms: 1 };
     expect((await call("/runs/unknown/exit", post(good))).status).toBe(404);
     for (const bad of [
       { duration_ms: 1 },
@@ -102,7 +118,8 @@ describe("POST /runs/:id/exit", () => {
       { signal: "constructor", duration_ms: 1 },
       { exit_code: 0 },
     ]) {
-      expect((await call(`/runs/${RUN.id}/exit`, post(bad))).status).toBe(400);
+      const answer = await call(`/runs/${RUN.id}/exit`, post({ ...CLAIM, ...bad }));
+      expect(answer.status).toBe(400);
     }
   });
 });

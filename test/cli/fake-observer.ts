@@ -51,6 +51,7 @@ export function startFakeObserver(options: FakeOptions): FakeObserver {
     interruptions: rows.interruptions,
     reactions: rows.reactions,
     checkpoints: rows.checkpoints,
+    agents: rows.agents,
   };
   if (options.empty) for (const name of Object.keys(tables)) tables[name] = [];
   const seen: Seen[] = [];
@@ -102,6 +103,10 @@ function answer(call: Seen, data: { tables: Record<string, Row[]>; changes: Row[
       const counts = { total: 12, successes: 9, failures: 3, by_source: { scenario: 10, mcp: 2 } };
       return Response.json({ ...counts, recent_scenario_ops: [], all_time: counts });
     }
+    case "vram":
+      return Response.json(VRAM);
+    case "capabilities":
+      return Response.json({ items: CAPABILITIES, next_cursor: null });
     case "session-codes":
       return Response.json(
         { code: "xyz", url: "http://localhost:3800/open?code=xyz", expires_in_s: 60 },
@@ -123,6 +128,27 @@ function answer(call: Seen, data: { tables: Record<string, Row[]>; changes: Row[
     }
   }
 }
+
+const GIB = 1024 ** 3;
+const VRAM = {
+  host: "build-07",
+  gpus: [],
+  gpus_reason: "no NVIDIA driver",
+  memory: {
+    total_bytes: 16 * GIB,
+    available_bytes: 4 * GIB,
+    swap_total_bytes: 0,
+    swap_free_bytes: 0,
+  },
+  pressure: { memory: { some_avg10: 1.5, full_avg10: 0 }, cpu: null, io: null },
+  disk: {
+    data: { path: "/var/lib/observer", total_bytes: GIB * 50, free_bytes: GIB * 9 },
+    workspaces: [],
+  },
+};
+const CAPABILITIES = [
+  { name: "pidfd", state: "ok", purpose: "to follow one process", reason: "pidfd_open works" },
+];
 
 function list(table: Row[], query: Record<string, string>): Response {
   const { limit = "100", cursor = "0", since, until, ...filters } = query;
@@ -181,6 +207,22 @@ function one(
       return Response.json(call.method === "DELETE" ? { ...row, status: "deleted" } : row);
     case "events":
       return list(tables["events"] ?? [], { ...call.query, session_id: String(row["id"]) });
+    case "pause": {
+      const until = "2026-01-31T08:30:00.000Z";
+      return Response.json({ agent_id: row["id"], pid: row["pid"], method: "freezer", until });
+    }
+    case "resume":
+      return Response.json({ ...row, state: "running" });
+    case "kill": {
+      const pids = [row["pid"], 4_800];
+      return Response.json({
+        agent_id: row["id"],
+        pids,
+        killed: [],
+        survivors: [],
+        duration_ms: 40,
+      });
+    }
     case "resolve":
       return Response.json({ ...row, resolved_at: "2026-01-31T08:00:00.000Z" });
     case "diff":

@@ -17,11 +17,56 @@ export function fakeRows(nowMs: number) {
     interruptions: interruptions(iso),
     reactions: reactions(iso),
     checkpoints: checkpoints(iso),
+    agents: agents(iso),
     changes: CHANGES,
   };
 }
 
 type Iso = (secondsAgo: number) => string;
+
+const GIB = 1024 ** 3;
+
+/** Last started first. */
+function agents(iso: Iso): Row[] {
+  const agent = (pid: number, fields: Row): Row => ({
+    id: `${pid}-${pid}00`,
+    kind: "claude-code",
+    host: HOST,
+    pid,
+    start_time: iso(3_600),
+    start_ticks: pid * 100,
+    started_at: iso(3_600),
+    uid: 1000,
+    command: "claude",
+    cwd: WORKSPACE,
+    workspace: WORKSPACE,
+    session_id: null,
+    run_id: null,
+    cgroup: "/sys/fs/cgroup/user.slice",
+    own_cgroup: false,
+    rss_bytes: 0.3 * GIB,
+    memory_usage_bytes: null,
+    memory_limit_bytes: null,
+    time_to_limit_ms: null,
+    state: "running",
+    paused_until: null,
+    ...fields,
+  });
+  return [
+    agent(4712, {
+      kind: `evil\u001b[2J\u202e${HOSTILE}`,
+      cwd: "/tmp/\u001b[31mred",
+      state: "paused",
+      paused_until: iso(-600),
+    }),
+    agent(4711, {
+      session_id: "8f14e45f-ceea-467f-a0e6-1c2b3d4e5f60",
+      memory_usage_bytes: 3.8 * GIB,
+      memory_limit_bytes: 4 * GIB,
+      time_to_limit_ms: 2_500,
+    }),
+  ];
+}
 
 const LOOP = [
   { tool: "Read", input: { file_path: "src/cart.ts" }, ok: true, duration_ms: 14 },

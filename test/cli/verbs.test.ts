@@ -27,6 +27,7 @@ const LOOKS = [
   "reactions",
   "stats",
   "checkpoint list",
+  "agents",
 ];
 
 describe("verbs that look", () => {

@@ -53,3 +53,13 @@ test("resolveWorkspace takes a confirmed workspace where none is configured, and
   );
   expect(resolveWorkspace({ sessionId: "s9" }, { configured: [], confirmed })).toBeNull();
 });
+
+test("resolveWorkspace keeps to the workspace that observer run named, unless one within it holds the cwd", () => {
+  const named = { path: "/n", realPath: "/n", sessionIds: ["s5"], named: true };
+  const known = { configured: [...configured, { path: "/n/in", realPath: "/n/in" }] };
+  const at = (cwd: string): string | null =>
+    resolveWorkspace({ sessionId: "s5", cwd }, { ...known, confirmed: [...confirmed, named] });
+  expect([at("/elsewhere"), at("/n/sub"), at("/n/in/sub")]).toEqual(["/n", "/n", "/n/in"]);
+  const first = configured[0]?.path ?? "";
+  expect(at(first)).toBe("/n");
+});

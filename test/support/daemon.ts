@@ -166,13 +166,20 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
       log: () => log,
       stop: () => ended("SIGTERM"),
       kill9: async () => void (await ended("SIGKILL")),
-      cli: (...args) => runObserver([...args, "--data", data], options),
+      cli: (...args) => runObserver(withData(args, data), options),
       [Symbol.asyncDispose]: dispose,
     };
   } catch (thrown) {
     await dispose();
     throw new Error(`The daemon did not start: ${log}`, { cause: thrown });
   }
+}
+
+/** What follows `--` is not ours. */
+function withData(args: string[], data: string): string[] {
+  const end = args.indexOf("--");
+  const own = end < 0 ? args : args.slice(0, end);
+  return [...own, "--data", data, ...args.slice(own.length)];
 }
 
 async function drain(stream: ReadableStream<Uint8Array>, take: (text: string) => void) {

@@ -101,7 +101,6 @@ export function createFakeAgents(calls: unknown[]): FakeAgents {
       brakes,
       memoryOf: () => ({
         rssBytes: 1_000,
-        usageBytes: 2_000,
         limitBytes: 4_000,
         timeToLimitMs: null,
       }),

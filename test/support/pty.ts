@@ -21,7 +21,7 @@ def pump(seconds):
     out += data
     return data != b""
 def until(wanted):
-    end = time.time() + 20
+    end = time.time() + 40
     while wanted.encode() not in out:
         if time.time() > end or not pump(0.1):
             sys.stderr.write("never saw " + wanted + " in " + repr(out))
@@ -35,7 +35,7 @@ for kind, *values in spec["steps"]:
     if kind == "wait":
         end = time.time() + values[0] / 1000
         while time.time() < end and pump(0.02): pass
-end = time.time() + 20
+end = time.time() + 40
 ended = (0, 0)
 while pump(0.05):
     ended = os.waitpid(pid, os.WNOHANG)

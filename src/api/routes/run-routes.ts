@@ -12,13 +12,12 @@ import { type Call, json, type Route } from "../route.ts";
 
 /** PATH_MAX of Linux, in bytes. */
 const PATH_LENGTH_MAX = 4_096;
-/** What a list shows of a command; the client clips it. */
-const COMMAND_LENGTH_MAX = 2_000;
+/** Enough to tell which agent it is; the client clips both. */
+const COMMAND_WORDS_MAX = 100;
+const WORD_LENGTH_MAX = 2_000;
 const NAME_LENGTH_MAX = 100;
 /** pid_max of 64-bit Linux. */
 const PID_MAX = 4_194_304;
-/** A host has memory, freezer and unified hierarchies; a few more do no harm. */
-const CGROUPS_MAX = 8;
 
 const strict = { additionalProperties: false };
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
@@ -26,18 +25,32 @@ const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T)
 const path = Type.String({ minLength: 1, maxLength: PATH_LENGTH_MAX });
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
+const word = Type.String({ maxLength: WORD_LENGTH_MAX });
+const claim = {
+  pid: Type.Integer({ minimum: 1, maximum: PID_MAX }),
+  start_ticks: count,
+  name: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: NAME_LENGTH_MAX }))),
+  command: Type.Array(word, { minItems: 1, maxItems: COMMAND_WORDS_MAX }),
+  workspace: Type.Optional(nullable(path)),
+};
+const Cgroups = Type.Object(
+  {
+    unified: nullable(path),
+    memory: nullable(path),
+    memory_version: nullable(Type.Union([Type.Literal(1), Type.Literal(2)])),
+    freezer: nullable(path),
+  },
+  strict,
+);
+
 const RunBody = Type.Object(
   {
+    ...claim,
     id: Type.String({ pattern: ID_PATTERN.source }),
-    name: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: NAME_LENGTH_MAX }))),
-    pid: Type.Integer({ minimum: 1, maximum: PID_MAX }),
-    start_ticks: count,
     started_ms: Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-    command: Type.String({ maxLength: COMMAND_LENGTH_MAX }),
     cwd: path,
-    workspace: Type.Optional(nullable(path)),
     containment: Type.Union(CONTAINMENTS.map((name) => Type.Literal(name))),
-    cgroups: Type.Optional(Type.Array(path, { maxItems: CGROUPS_MAX })),
+    cgroups: Type.Optional(nullable(Cgroups)),
     memory_limit_bytes: Type.Optional(nullable(count)),
   },
   strict,
@@ -45,6 +58,7 @@ const RunBody = Type.Object(
 
 const ExitBody = Type.Object(
   {
+    ...claim,
     exit_code: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 255 }))),
     signal: Type.Optional(nullable(Type.String({ maxLength: 20 }))),
     duration_ms: Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
@@ -92,7 +106,8 @@ async function takeExit(call: Call, deps: ApiDeps): Promise<Response> {
     const value = String(exitCode ?? signal);
     throw notUsable("exit_code", value, "must be given, or signal, and not both");
   }
-  await deps.reportRunExit(id, { exitCode, signal, durationMs }, callerUid(call, deps));
+  const exit = { ...claimOf(body), exitCode, signal, durationMs };
+  await deps.reportRunExit(id, exit, callerUid(call, deps));
   return json({ accepted: true });
 }
 
@@ -111,18 +126,30 @@ function callerUid({ request, listener }: Call, deps: ApiDeps): number {
   );
 }
 
-function requestOf(body: Static<typeof RunBody>): RunRequest {
+function claimOf(body: Static<typeof RunBody> | Static<typeof ExitBody>) {
   return {
-    id: body.id,
-    name: body.name ?? null,
     pid: body.pid,
     startTicks: body.start_ticks,
-    startedMs: body.started_ms,
+    name: body.name ?? null,
     command: body.command,
-    cwd: body.cwd,
     workspace: body.workspace ?? null,
+  };
+}
+
+function requestOf(body: Static<typeof RunBody>): RunRequest {
+  const { cgroups = null } = body;
+  return {
+    ...claimOf(body),
+    id: body.id,
+    startedMs: body.started_ms,
+    cwd: body.cwd,
     containment: body.containment,
-    cgroups: body.cgroups ?? [],
+    cgroups: cgroups && {
+      unified: cgroups.unified,
+      memory: cgroups.memory,
+      memoryVersion: cgroups.memory_version,
+      freezer: cgroups.freezer,
+    },
     memoryLimitBytes: body.memory_limit_bytes ?? null,
   };
 }

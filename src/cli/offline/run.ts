@@ -23,8 +23,9 @@ import { forwardSignals } from "./run/signals.ts";
 import { createSpoolFile } from "./run/spool-file.ts";
 import { runWorkspace } from "./run/workspace.ts";
 
-/** What the API takes of a command line. */
-const COMMAND_SHOWN_MAX = 2_000;
+/** What the API takes of a command line: enough to tell which agent it is. */
+const COMMAND_WORDS_MAX = 100;
+const WORD_LENGTH_MAX = 2_000;
 /** A shell's exit status for a program that is there and cannot be started. */
 const CANNOT_START = 126;
 /** The daemon is near; CMD's exit must not wait for it. */
@@ -166,7 +167,7 @@ function requestOf(
     // Of the very process: env(1) and systemd-run are replaced by CMD and keep their start time.
     startTicks: readStat(pid)?.startTicks ?? 0,
     startedMs,
-    command: clip(printable(options.command.join(" ")), COMMAND_SHOWN_MAX),
+    command: options.command.slice(0, COMMAND_WORDS_MAX).map((word) => clip(word, WORD_LENGTH_MAX)),
     cwd: io.cwd,
     workspace: setting.workspace,
     containment: contained.kind,

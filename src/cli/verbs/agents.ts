@@ -5,7 +5,14 @@ import { formatDuration, parseDuration } from "../../core/units.ts";
 import type { Json } from "../client.ts";
 import { CLIENT_FLAGS, JSON_FLAG } from "../flags.ts";
 import { createListVerb, filters } from "../list-verb.ts";
-import { bar, memoryText, shareColour, timeToLimit, usedShare } from "../memory-text.ts";
+import {
+  bar,
+  memoryText,
+  shareColour,
+  timeColour,
+  timeToLimit,
+  usedShare,
+} from "../memory-text.ts";
 import { printJson } from "../output.ts";
 import { statusColour } from "../paint.ts";
 import { ago, line, number, text } from "../show.ts";
@@ -36,7 +43,7 @@ export function agentColumns(nowMs: number): Column<Json>[] {
       colour: (row) => shareColour(usedShare(row)),
       optional: 2,
     },
-    { title: "TO LIMIT", right: true, value: timeToLimit, colour: () => "red" },
+    { title: "TO LIMIT", right: true, value: timeToLimit, colour: timeColour },
     { title: "SESSION", value: (row) => text(row, "session_id"), flexMin: 8, optional: 1 },
     { title: "DIRECTORY", value: (row) => text(row, "cwd"), flexMin: 10, optional: 4 },
   ];

@@ -3,28 +3,18 @@
 import { statSync } from "node:fs";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
-import { createEventfd } from "../../kernel/eventfd.ts";
-import {
-  type CgroupVersion,
-  oomNotifier,
-  readOomCounters,
-  tightestLimit,
-} from "../../kernel/cgroup-memory.ts";
+import { type CgroupVersion, oomNotifier, readOomCounters } from "../../kernel/cgroup-memory.ts";
 import { monotonicMs } from "../../kernel/monotonic.ts";
 import { EPOLL, type Watcher } from "../../kernel/watcher.ts";
 import type { Log } from "../../telemetry/log.ts";
+import { fullSample, type MemorySample } from "./full-sample.ts";
 import { createFileSignals, type FileSignals } from "./file-signals.ts";
+import { watchOrClose } from "./watch-or-close.ts";
 
 /** The signal comes before the count rises (measured: 2 ms at the median, 16 at most), so it is read again. */
 const REREAD_MS = [0, 2, 5, 10, 20, 50, 200];
 /** Without signals. One read is some 10 µs. */
 const POLL_MS = 1_000;
-
-/** What was in use when the kernel said that there is no more: after the kill it is too low. */
-export interface MemorySample {
-  limitBytes: number;
-  usageBytes: number;
-}
 
 export interface CountedKill {
   directory: string;
@@ -152,6 +142,7 @@ function createCounter(start: CounterStart, deps: CounterParts): Counter {
     if (now === null) return stopped ? undefined : deps.onGone();
     const first = kills + 1;
     const isMemcg = version === 1 ? signalMs !== null : now.limitReached > limitReached;
+    if (now.kills >= first && !missed) sample = fullSample(directory, version) ?? sample;
     ({ kills, limitReached } = now);
     for (let count = first; count <= now.kills; count += 1) {
       const constraint = isMemcg ? "memcg" : null;
@@ -164,8 +155,8 @@ function createCounter(start: CounterStart, deps: CounterParts): Counter {
     rereads.clear();
   };
   const signal = (atMs: number): void => {
-    const limit = tightestLimit(directory, version);
-    if (limit) sample = { limitBytes: limit.limitBytes, usageBytes: limit.usageBytes };
+    // On v1 it says that there is no more; on v2 anything may have happened.
+    if (version === 1) sample = fullSample(directory, version);
     signalMs = atMs;
     clearRereads();
     for (const afterMs of REREAD_MS) {
@@ -203,12 +194,12 @@ function listen(
 ): (() => void) | null {
   if (watcher === null || files === null) return null;
   try {
-    const notifier = oomNotifier(cgroup, createEventfd);
+    const notifier = oomNotifier(cgroup.directory, cgroup.version);
     if (notifier.kind === "inotify") {
       const id = files.add(notifier.path, cgroup.directory);
       return () => files.remove(id);
     }
-    const watch = watcher.watch(notifier.fd, {
+    const watch = watchOrClose(watcher, notifier.fd, {
       events: EPOLL.IN,
       onWake: ({ atMs }) => signal(clock.now() - (monotonicMs() - atMs)),
     });

@@ -3,6 +3,7 @@
 import { createInotify, INOTIFY, type Inotify } from "../../kernel/inotify.ts";
 import { parseInotify } from "../../kernel/structs/inotify-event.ts";
 import { EPOLL, type Watch, type Watcher } from "../../kernel/watcher.ts";
+import { watchOrClose } from "./watch-or-close.ts";
 
 export interface FileSignals {
   /** `name` is what `onChange` is told. Throws `SystemCallError`. */
@@ -19,7 +20,7 @@ export function createFileSignals(watcher: Watcher, onChange: (name: string) => 
 
   const open = (): Inotify => {
     const made = createInotify();
-    watch = watcher.watch(made.fd, {
+    watch = watchOrClose(watcher, made.fd, {
       events: EPOLL.IN,
       drain: true,
       onWake({ chunks }) {

@@ -45,6 +45,8 @@ export interface MemoryDeps {
 export interface AgentMemory {
   /** Null when it cannot be read. */
   rssBytes: number | null;
+  /** Working set of the cgroup that the limit is of; null when only the host limits it. */
+  usageBytes: number | null;
   /** The limit that it reaches first; null when only the host limits it. */
   limitBytes: number | null;
   /** Null when its memory does not fill. */
@@ -95,6 +97,7 @@ export function createMemorySource(options: MemoryOptions, deps: MemoryDeps): Me
       const seen = pressure?.useOf(agentId);
       return {
         rssBytes: resident(agent),
+        usageBytes: seen?.limit ? (seen.use?.usedBytes ?? null) : null,
         limitBytes: seen?.limit?.limitBytes ?? null,
         timeToLimitMs: seen?.use?.timeToLimitMs ?? null,
       };

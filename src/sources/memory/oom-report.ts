@@ -4,11 +4,11 @@ import type { Agent, AgentRegistry } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Offer } from "../../core/contracts.ts";
 import { type CgroupMounts, directoryIn } from "../../kernel/cgroup.ts";
-import { readMemory, tightestLimit } from "../../kernel/cgroup-memory.ts";
 import { readHostMemory, readHostOomKills } from "../../kernel/host-memory.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
-import type { CountedKill, MemorySample } from "./counter-watch.ts";
+import type { CountedKill } from "./counter-watch.ts";
+import { fullSample, type MemorySample } from "./full-sample.ts";
 import type { OomMemory } from "./oom-memory.ts";
 import {
   type LoggedKill,
@@ -65,19 +65,12 @@ export function createOomReport(deps: ReportDeps): OomReport {
   };
   const withHost = (source: OomSource, isNews: boolean): OomSource[] =>
     isNews && hostKills.rose() ? [source, "vmstat"] : [source];
-  const directoryOf = (path: string | null): string | null =>
-    path === null || mounts.memory === null ? null : directoryIn(mounts.memory, path);
 
   return {
     logged(kill, { timeMs, missed: isMissed }) {
-      const victimAt = directoryOf(kill.victimCgroup);
-      const agent =
-        registry.ofPid(kill.victimPid) ?? (victimAt === null ? null : registry.ofCgroup(victimAt));
-      const owner = agent ? ownerOf(agent) : victimAt && memory.ownerOfDirectory(victimAt);
-      const cgroup = victimAt ?? kill.victimCgroup ?? agent?.cgroups.memory ?? null;
-      const limitAt = directoryOf(kill.limitCgroup) ?? agent?.cgroups.memory ?? victimAt;
-      const sample = isMissed ? null : kill.global ? hostSample() : sampleAt(limitAt, mounts);
       if (isMissed) missed.push({ kill, timeMs });
+      const { owner, cgroup, limitAt } = placeOf(kill, deps);
+      const sample = isMissed ? null : kill.global ? hostSample() : limitSample(limitAt, mounts);
       const proof: OomProof = {
         key: `kmsg:${kill.seq}`,
         timeMs,
@@ -89,12 +82,12 @@ export function createOomReport(deps: ReportDeps): OomReport {
         ...(cgroup !== null && { cgroup }),
         ...sample,
       };
-      send(proof, owner || null, () => memory.setLoggedSeq(kill.seq));
+      send(proof, owner, () => memory.setLoggedSeq(kill.seq));
     },
     counted(kill) {
       const { directory, inode, kills, constraint } = kill;
       const owner = ownerIn(directory, deps) ?? memory.cgroup(inode)?.owner ?? null;
-      const logged = kill.missed ? takeMissed(missed, directory, directoryOf) : null;
+      const logged = kill.missed ? takeMissed(missed, directory, mounts) : null;
       const proof: OomProof = {
         key: `cgroup:${inode}:${kills}`,
         timeMs: logged?.timeMs ?? kill.atMs,
@@ -122,6 +115,35 @@ export function createOomReport(deps: ReportDeps): OomReport {
   };
 }
 
+/** Whose the victim of a logged kill was, where it lived, and where the limit that it reached is. */
+function placeOf(
+  kill: LoggedKill,
+  { registry, mounts, memory }: ReportDeps,
+): { owner: Owner | null; cgroup: string | null; limitAt: string | null } {
+  const victimAt = directoryOf(kill.victimCgroup, mounts);
+  const agent =
+    registry.ofPid(kill.victimPid) ?? (victimAt === null ? null : registry.ofCgroup(victimAt));
+  const remembered = victimAt === null ? null : memory.ownerOfDirectory(victimAt);
+  const agentAt = agent?.cgroups.memory ?? null;
+  return {
+    owner: agent ? ownerOf(agent) : remembered,
+    cgroup: victimAt ?? kill.victimCgroup ?? agentAt,
+    limitAt: directoryOf(kill.limitCgroup, mounts) ?? agentAt ?? victimAt,
+  };
+}
+
+function directoryOf(path: string | null, { memory }: CgroupMounts): string | null {
+  return path === null || memory === null ? null : directoryIn(memory, path);
+}
+
+function limitSample(
+  directory: string | null,
+  { memoryVersion }: CgroupMounts,
+): MemorySample | null {
+  if (directory === null || memoryVersion === null) return null;
+  return fullSample(directory, memoryVersion);
+}
+
 export function ownerOf({ pid, kind, sessionId, workspace, cwd }: Agent): Owner {
   return { pid, kind, sessionId, workspace, cwd };
 }
@@ -140,21 +162,12 @@ function ownerIn(directory: string, { registry, mounts }: ReportDeps): Owner | n
 function takeMissed(
   missed: MissedKill[],
   directory: string,
-  directoryOf: (path: string | null) => string | null,
+  mounts: CgroupMounts,
 ): MissedKill | null {
-  const at = missed.findIndex(({ kill }) => directoryOf(kill.victimCgroup) === directory);
+  const at = missed.findIndex(({ kill }) => directoryOf(kill.victimCgroup, mounts) === directory);
   // The log may have left out the line that names the cgroup.
   const any = at >= 0 ? at : missed.findIndex(({ kill }) => kill.victimCgroup === null);
   return any < 0 ? null : (missed.splice(any, 1)[0] ?? null);
-}
-
-/** A cgroup whose limit was reached has just been as full as it can be; now it is less. */
-function sampleAt(directory: string | null, { memoryVersion }: CgroupMounts): MemorySample | null {
-  const limit = directory && memoryVersion && tightestLimit(directory, memoryVersion);
-  if (!limit) return null;
-  const peak = readMemory(limit.directory, memoryVersion)?.peakBytes ?? limit.usageBytes;
-  const { limitBytes } = limit;
-  return { limitBytes, usageBytes: Math.min(limitBytes, Math.max(peak, limit.usageBytes)) };
 }
 
 function hostSample(): MemorySample | null {

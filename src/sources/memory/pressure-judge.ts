@@ -75,6 +75,7 @@ export interface JudgedTarget {
 export interface PressureJudge {
   /** `reflex`: an agent that stands already, and for which this decides. */
   seen(target: JudgedTarget, use: Use, reflex: Freeze | null): void;
+  rulesOf(target: JudgedTarget): LevelRules;
 }
 
 export function createPressureJudge(deps: PressureDeps): PressureJudge {
@@ -85,11 +86,13 @@ export function createPressureJudge(deps: PressureDeps): PressureJudge {
     checkpointShare: deps.checkpointPercent / 100,
   };
 
-  /** What the use means; freezing counts as saving where it cannot be had. */
-  const judge = ({ memory, agents }: JudgedTarget, use: Use): Level | null => {
-    const known = agents.map((agent) => deps.canSave(agent)?.checkpointMs ?? CHECKPOINT_MS);
+  const rulesOf = ({ memory }: JudgedTarget): LevelRules =>
+    memory.limit === null ? HOST_RULES : rules;
+  /** What the use means, as if everyone could be stopped. */
+  const judge = (target: JudgedTarget, use: Use): Level | null => {
+    const known = target.agents.map((agent) => deps.canSave(agent)?.checkpointMs ?? CHECKPOINT_MS);
     const checkpointMs = Math.max(...known);
-    return levelOf({ ...use, checkpointMs }, memory.limit === null ? HOST_RULES : rules);
+    return levelOf({ ...use, checkpointMs }, rulesOf(target));
   };
   const freezeAll = (target: JudgedTarget): Freeze[] => {
     const { agents, memory } = target;
@@ -123,6 +126,7 @@ export function createPressureJudge(deps: PressureDeps): PressureJudge {
   };
 
   return {
+    rulesOf,
     seen(target, use, reflex) {
       const level = judge(target, use);
       if (reflex && level !== "freeze") {

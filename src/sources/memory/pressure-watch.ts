@@ -1,7 +1,6 @@
 // Looks at the memory of each agent's limit, as seldom as may be, and says when an agent comes near it.
 
 import type { Agent, Freeze } from "../../core/agent.ts";
-import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
 import { tightestLimit } from "../../kernel/cgroup-memory.ts";
 import { HALF } from "./levels.ts";
@@ -12,7 +11,7 @@ import {
   type PressureDeps,
   type PressureJudge,
 } from "./pressure-judge.ts";
-import { nextPauseMs, PAUSE_MAX_MS } from "./sampling.ts";
+import { nextPauseMs, PAUSE_MAX_MS, PAUSE_MIN_MS } from "./sampling.ts";
 import { watchThresholds } from "./thresholds.ts";
 
 /** A limit may be changed by hand, and agents may move. */
@@ -22,6 +21,7 @@ const COST_MAX_MS = 2;
 const COST_WEIGHT = 0.1;
 
 interface Sampled extends JudgedTarget {
+  lookedMs: number;
   nextMs: number;
   costMs: number;
 }
@@ -42,6 +42,7 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
 
   const look = (target: Sampled, exact: boolean): void => {
     const atMs = clock.monotonic();
+    target.lookedMs = atMs;
     metrics.add("observer_memory_samples_total");
     const use = target.memory.look(atMs, exact);
     const spentMs = Math.min(COST_MAX_MS, clock.monotonic() - atMs);
@@ -50,7 +51,7 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
     judge.seen(target, use, null);
     const roundCostMs = targets.values().reduce((sum, { costMs }) => sum + costMs, 0);
     const notified = target.thresholds !== null;
-    target.nextMs = atMs + nextPauseMs({ ...use, notified, roundCostMs });
+    target.nextMs = atMs + nextPauseMs({ ...use, notified, roundCostMs }, judge.rulesOf(target));
   };
   const drop = (target: Sampled): void => {
     targets.delete(target.key);
@@ -71,7 +72,7 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
       }
     }
   };
-  const rounds = createRounds(clock, () => {
+  const rounds = createRounds(deps, () => {
     const nowMs = clock.monotonic();
     if (nowMs - refreshedMs >= REFRESH_MS) refresh();
     for (const target of targets.values()) if (target.nextMs <= nowMs) look(target, false);
@@ -86,9 +87,12 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
   });
   return {
     signalled(directory) {
-      const all = [...targets.values()];
-      for (const target of all)
-        if (target.memory.limit?.directory === directory) look(target, true);
+      for (const target of targets.values()) {
+        const isAbout = target.memory.limit?.directory === directory;
+        // Throttled by the kernel, a cgroup signals a hundred times a second.
+        const isDue = clock.monotonic() - target.lookedMs >= PAUSE_MIN_MS;
+        if (isAbout && isDue) look(target, true);
+      }
     },
     useOf(agentId) {
       const all = targets.values();
@@ -104,7 +108,10 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
 }
 
 /** `round` says when the next one is due, `clock.monotonic`; without anything to look at, never. */
-function createRounds(clock: Clock, round: () => number): { start(): void; stop(): void } {
+function createRounds(
+  { clock, log }: Pick<PressureDeps, "clock" | "log">,
+  round: () => number,
+): { start(): void; stop(): void } {
   let timer: ReturnType<typeof setTimeout> | null = null;
   const stop = (): void => {
     if (timer !== null) clearTimeout(timer);
@@ -112,7 +119,12 @@ function createRounds(clock: Clock, round: () => number): { start(): void; stop(
   };
   const start = (): void => {
     stop();
-    const dueMs = round();
+    let dueMs = clock.monotonic() + PAUSE_MAX_MS;
+    try {
+      dueMs = round();
+    } catch (thrown) {
+      log.error("a look at the memory of agents failed", { error: messageOf(thrown) });
+    }
     if (dueMs === Infinity) return;
     timer = setTimeout(start, Math.min(PAUSE_MAX_MS, Math.max(1, dueMs - clock.monotonic())));
     timer.unref();
@@ -148,6 +160,7 @@ function newTarget(key: string, { limit, agents }: Group): Sampled {
     reflexTriedMs: -Infinity,
     freezeTriedMs: -Infinity,
     signalledMs: -Infinity,
+    lookedMs: -Infinity,
     nextMs: 0,
     costMs: 0,
   };

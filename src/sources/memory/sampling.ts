@@ -1,6 +1,6 @@
 // When to look at a cgroup's memory again: soon enough to act, seldom enough to cost nothing. Pure.
 
-import { HALF } from "./levels.ts";
+import type { LevelRules } from "./levels.ts";
 
 /** Shortest pause: what two cores of one process can fill meanwhile is some 80 MB. */
 export const PAUSE_MIN_MS = 20;
@@ -25,11 +25,11 @@ export interface SampleFacts {
 }
 
 /** Milliseconds. Longer than `PAUSE_MAX_MS` only when there are so many targets that they cost too much. */
-export function nextPauseMs(facts: SampleFacts): number {
+export function nextPauseMs(facts: SampleFacts, rules: LevelRules): number {
   const { usedBytes, limitBytes, bytesPerS, notified, roundCostMs } = facts;
-  const half = HALF * limitBytes;
-  // Below half nothing is done, so half is what must not be missed.
-  const goal = usedBytes < half ? half : limitBytes;
+  // Where something else has to be done, the nearest first.
+  const places = [rules.floorShare, rules.watchShare, rules.checkpointShare, 1];
+  const goal = places.map((share) => share * limitBytes).find((bytes) => bytes > usedBytes) ?? 0;
   const rate = notified ? bytesPerS : Math.max(FILL_BYTES_PER_S, bytesPerS);
   const untilMs = rate > 0 ? (Math.max(0, goal - usedBytes) / rate) * 1_000 : Infinity;
   const isUrgent = bytesPerS > 0 && untilMs < LOOKS * NOTIFIED_MIN_MS;

@@ -3,9 +3,9 @@
 import type { Freeze, FreezeReflex } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
 import { usageThreshold } from "../../kernel/cgroup-memory.ts";
-import { createEventfd } from "../../kernel/eventfd.ts";
 import { monotonicMs } from "../../kernel/monotonic.ts";
 import { EPOLL, type Wake, type Watch, type Watcher } from "../../kernel/watcher.ts";
+import { watchOrClose } from "./watch-or-close.ts";
 
 export interface ThresholdDeps {
   watcher: Watcher;
@@ -35,10 +35,7 @@ export function watchThresholds(
   let reflex: FreezeReflex | null = null;
 
   const watchAt = (bytes: number, onWake: (wake: Wake) => void): Watch =>
-    watcher.watch(usageThreshold({ directory, bytes }, createEventfd), {
-      events: EPOLL.IN,
-      onWake,
-    });
+    watchOrClose(watcher, usageThreshold(directory, bytes), { events: EPOLL.IN, onWake });
   const half = watchAt(cgroup.halfBytes, (wake) => onHalf(localMs(wake)));
   const takeFreeze = ({ acted, complete, atMs }: Wake): Freeze | null => {
     if (!acted || reflex === null) return null;

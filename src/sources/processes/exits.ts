@@ -32,6 +32,7 @@ export interface Exits {
   heardParent(process: ProcessId, status: ExitStatus): boolean;
   /** Looks at each held process: for hosts and moments where nothing else tells. */
   lookAtAll(): void;
+  /** Reports the ends that were seen, and lets go of the others. */
   stop(): void;
 }
 
@@ -107,7 +108,11 @@ export function createExits(deps: ExitsDeps): Exits {
     lookAtAll,
     stop() {
       if (poll !== null) clearInterval(poll);
-      for (const one of held.values()) release(one, shared);
+      // What is known by now is told; how those that live end is for the next start to tell.
+      for (const one of held.values()) {
+        if (one.endedMs === null) release(one, shared);
+        else report(one, shared);
+      }
     },
   };
 }

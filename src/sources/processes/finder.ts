@@ -1,5 +1,6 @@
 // Finds agents among the processes and follows their trees: by looks at all of them, and by what the kernel reports.
 
+import { ticksToMs } from "../../kernel/boot.ts";
 import type { Scan, SeenProcess } from "../../kernel/scan.ts";
 import type { Host } from "./host.ts";
 import type { AgentRecord, Member } from "./record.ts";
@@ -47,7 +48,7 @@ export interface Finder {
 }
 
 interface Shared extends FinderDeps {
-  /** Processes that are new, and since when they are known. */
+  /** Processes that are new, and when they started, in milliseconds since the epoch. */
   young: Map<number, number>;
 }
 
@@ -61,8 +62,8 @@ export function createFinder(deps: FinderDeps): Finder {
     scan: (how) => take(scanner.scan(how), shared),
     tick(options) {
       lookAtOrphans(shared);
-      for (const [pid, sinceMs] of young) {
-        if (!options.young || shared.now() - sinceMs > YOUNG_MS) young.delete(pid);
+      for (const [pid, bornMs] of young) {
+        if (!options.young || shared.now() - bornMs > YOUNG_MS) young.delete(pid);
         if (options.young) take(scanner.look(pid), shared);
       }
     },
@@ -113,14 +114,16 @@ function look(pid: number, shared: Shared): SeenProcess | null {
 }
 
 function take({ added, changed, gone }: Scan, shared: Shared): void {
-  const { young, records, now } = shared;
+  const { young, records, now, host } = shared;
   for (const { pid, startTicks } of gone) {
     young.delete(pid);
     const member = records.members.get(pid);
     if (member && (member.startTicks ?? startTicks) === startTicks) member.goneMs ??= now();
   }
+  const bootedMs = added.length === 0 ? 0 : host.startedMs(0, now());
   for (const process of added.sort(byAge)) {
-    if (young.size < YOUNG_MAX) young.set(process.pid, now());
+    const bornMs = bootedMs + ticksToMs(process.startTicks);
+    if (now() - bornMs < YOUNG_MS && young.size < YOUNG_MAX) young.set(process.pid, bornMs);
     consider(process, shared);
   }
   for (const process of changed) consider(process, shared);

@@ -10,14 +10,17 @@ const PAUSES_MS = [200, 1_000, 5_000, 30_000];
 export interface Outbox {
   /** `then` runs when it is stored; not when it was given up, so that a restart tells of it again. */
   tell(draft: EventDraft, then?: () => void): void;
+  /** Gives up what is refused from here on. */
+  stop(): void;
 }
 
 export function createOutbox({ offer, log }: { offer: Offer; log: Log }): Outbox {
+  let stopped = false;
   async function tell(draft: EventDraft, then?: () => void): Promise<void> {
     for (const pauseMs of [...PAUSES_MS, null]) {
       const [receipt] = await offer([draft]);
       if (receipt?.status !== "rejected" || receipt.code === "conflict") break;
-      if (pauseMs === null) {
+      if (pauseMs === null || stopped) {
         log.error("a process event could not be stored", { id: draft.id, reason: receipt.reason });
         return;
       }
@@ -25,5 +28,5 @@ export function createOutbox({ offer, log }: { offer: Offer; log: Log }): Outbox
     }
     then?.();
   }
-  return { tell: (draft, then) => void tell(draft, then) };
+  return { tell: (draft, then) => void tell(draft, then), stop: () => void (stopped = true) };
 }

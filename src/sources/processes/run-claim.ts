@@ -4,6 +4,7 @@ import { realpath, stat } from "node:fs/promises";
 import type { CgroupDirectories, ProcessId } from "../../core/agent.ts";
 import { ObserverError } from "../../core/errors.ts";
 import { ID_PATTERN } from "../../core/ids.ts";
+import { invocationsOf } from "./command.ts";
 import type { ExitStatus } from "./events.ts";
 import { ownDirectories } from "./record.ts";
 
@@ -93,6 +94,6 @@ export function confirmCgroups(
 
 /** What a program that no rule knows is called. */
 export function kindOfProgram(command: readonly string[]): string {
-  const name = (command[0] ?? "").split("/").at(-1) ?? "";
+  const name = invocationsOf(command).at(-1)?.name ?? "";
   return name.replace(/[^A-Za-z0-9._-]/g, "").slice(0, 64) || "run";
 }

@@ -60,6 +60,7 @@ export interface ProcessSource extends Runs {
   registry: AgentRegistry;
   /** Resolves when those that live now are known. What cannot be had does not stop it: see `capabilities`. */
   start(): Promise<void>;
+  /** To be called before events are no longer taken: ends that were seen are told now. */
   stop(): Promise<void>;
   /** An event that was taken in: it may say which session an agent runs. */
   noteEvent(event: ObserverEvent): void;
@@ -68,8 +69,8 @@ export interface ProcessSource extends Runs {
   capabilities(): Capability[];
 }
 
-/** Sessions, directories, orphans: a few agents, some file reads each. */
-const TICK_MS = 2_000;
+/** Sessions, directories, orphans: a few agents, some file reads each. No rarer than scans without reports. */
+const TICK_MS_MAX = 2_000;
 
 /** Throws `ObserverError` `invalid` for rules that cannot be read. */
 export function createProcessSource(
@@ -112,7 +113,7 @@ export function createProcessSource(
       if (options.enabled) await feed.open();
       scans.now("full");
       loops.every("processes", options.scanMs, scans.next);
-      loops.every("agents", TICK_MS, async () => {
+      loops.every("agents", Math.min(TICK_MS_MAX, options.scanMs), async () => {
         if (options.enabled) finder.tick({ young: !feed.isOpen() });
         await follow.round();
       });
@@ -121,6 +122,7 @@ export function createProcessSource(
       await loops.stop();
       feed.close();
       exits.stop();
+      outbox.stop();
     },
     noteEvent: follow.noteEvent,
     isSessionProven: follow.isProven,

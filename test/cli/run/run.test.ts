@@ -1,6 +1,6 @@
 // `observer run` with real processes: exit status, streams, environment, signals, terminal.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasPty, onPty } from "../../support/pty.ts";
@@ -143,15 +143,19 @@ describe("signals", () => {
 
 const COUNTER = `
 import os, signal, sys
+def say(*words): os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 def told(number, _):
     size = os.get_terminal_size()
-    print("GOT", signal.Signals(number).name, size.lines, size.columns, flush=True)
+    say("GOT", signal.Signals(number).name, size.lines, size.columns)
 for number in (signal.SIGINT, signal.SIGWINCH): signal.signal(number, told)
-print("READY", os.isatty(0), os.isatty(1), os.tcgetpgrp(0) == os.getpgrp(), flush=True)
+say("READY", os.isatty(0), os.isatty(1), os.tcgetpgrp(0) == os.getpgrp())
 for line in sys.stdin:
-    print("LINE", line.strip(), flush=True)
+    say("LINE", line.strip())
     if line.strip() == "end": sys.exit(7)
 `;
+
+// Programs are started, which takes seconds on a machine that is busy with other tests.
+setDefaultTimeout(60_000);
 
 describe.skipIf(!hasPty())("on a terminal", () => {
   test("Ctrl-C reaches CMD once, a resize too, and what is typed is read by CMD alone", async () => {

@@ -42,10 +42,6 @@ export function commonDeps() {
   };
 }
 
-export function sourcesOf(drafts: EventDraft[]): string[] {
-  return drafts.flatMap(({ data }) => data["sources"] as string[]).sort();
-}
-
 export function expectNone(drafts: EventDraft[]): void {
   expect(drafts.map(({ id }) => id)).toEqual([]);
 }

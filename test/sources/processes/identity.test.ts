@@ -12,6 +12,7 @@ import {
   type KitOptions,
   openMemory,
   probeKernel,
+  waitFor,
 } from "./kit.ts";
 
 setDefaultTimeout(30_000);
@@ -118,6 +119,8 @@ describe("a number that is used again", () => {
       const kit = await kitWith({ connector });
       const first = kit.spawn("read line; exit 0");
       await kit.started(first.pid);
+      // Two processes of one number within one clock tick would be one to everybody.
+      await Bun.sleep(30);
       await first.stdin.end();
       await first.exited;
       const second = respawn(kit, first.pid);
@@ -131,7 +134,7 @@ describe("a number that is used again", () => {
       expect(starts.at(-1)).not.toBe(starts[0]);
       second.kill("SIGKILL");
       await kit.exitOf(first.pid);
-      while (kit.of("process_exit", first.pid).length < 2) await Bun.sleep(10);
+      await waitFor("the second end", () => kit.of("process_exit", first.pid).length === 2);
       const ids = kit.of("process_exit", first.pid).map(({ id }) => id);
       expect(new Set(ids).size).toBe(2);
       expect(kit.told(first.pid)).toEqual({ starts: 2, exits: 2 });
@@ -139,7 +142,7 @@ describe("a number that is used again", () => {
   }
 
   async function startsOf(kit: Kit, pid: number): Promise<unknown[]> {
-    while (kit.of("process_start", pid).length < 2) await Bun.sleep(10);
+    await waitFor("the second start", () => kit.of("process_start", pid).length === 2);
     return kit.of("process_start", pid).map(({ data }) => data["start_ticks"]);
   }
 

@@ -37,6 +37,7 @@ export interface KitOptions {
   endedByUs?: (process: ProcessId) => boolean;
   rules?: string[];
   cgroupParent?: string;
+  enabled?: boolean;
   /** Of an earlier kit, for a restart. */
   kind?: string;
 }
@@ -76,7 +77,7 @@ export async function waitFor<T>(
   const untilMs = Date.now() + PATIENCE_MS;
   for (;;) {
     const found = look();
-    if (found !== null && found !== undefined && found !== false) return found;
+    if (found !== null && found !== undefined && found !== false && found !== 0) return found;
     if (Date.now() > untilMs) throw new Error(`waited in vain for ${what}`);
     await Bun.sleep(5);
   }
@@ -95,7 +96,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
   const children = new Set<Bun.Subprocess>();
   const source = createProcessSource(
     {
-      enabled: true,
+      enabled: options.enabled ?? true,
       rules: [`${kind}=${kind}*`, ...(options.rules ?? [])],
       scanMs: options.scanMs ?? 200,
       hostName: HOST_NAME,
@@ -162,6 +163,12 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** What a script's `read line` waits for. */
+export async function sendLine({ stdin }: { stdin: Bun.FileSink }): Promise<void> {
+  await stdin.write("\n");
+  await stdin.flush();
 }
 
 export function openMemory(): Database {

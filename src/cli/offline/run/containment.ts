@@ -32,8 +32,8 @@ export interface Contained {
   kind: Containment;
   /** Set and read back; null for none. */
   memoryLimitBytes: number | null;
-  /** Cgroups that were made for it. */
-  cgroups: string[];
+  /** Cgroups that were made for it; null for none. */
+  cgroups: CgroupDirectories | null;
   /** Why it is not the better kind; empty for the best. */
   reason: string;
   /** Stands in front of CMD. */
@@ -79,7 +79,7 @@ function bare(
   return {
     kind,
     ...given,
-    cgroups: [],
+    cgroups: null,
     start: (spawn) => ({ child: spawn(undefined), problem: null }),
     oomKills: () => null,
     release: () => Promise.resolve(true),
@@ -110,7 +110,7 @@ function tryCgroup(request: ContainmentRequest): Contained | { refused: string }
   return {
     kind: "cgroup",
     memoryLimitBytes: limit,
-    cgroups: eachDirectory(directories),
+    cgroups: directories,
     reason: missing.join("; "),
     prefix: [],
     start: (spawn) => startWithin(directories, before, spawn),

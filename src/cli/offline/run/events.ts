@@ -1,6 +1,6 @@
 // A run as native events, for when no daemon takes it: the same keys as the daemon's own, so that nothing counts twice.
 
-import { isoTime } from "../../../core/text.ts";
+import { clip, isoTime, printable } from "../../../core/text.ts";
 import { type RunExit, type RunRequest, runSessionId } from "../../../core/run.ts";
 
 type NativeEvent = Record<string, unknown>;
@@ -17,6 +17,12 @@ export interface RunFacts {
   bootId: string;
 }
 
+/** How CMD ended, as its parent saw it. */
+export type RunEnd = Pick<RunExit, "exitCode" | "signal" | "durationMs">;
+
+/** Longest command line in an event. */
+const COMMAND_SHOWN_MAX = 2_000;
+
 /** Processes of the run's own cgroup that the kernel killed for want of memory. */
 export interface OomKills {
   count: number;
@@ -32,7 +38,8 @@ export interface OomKills {
 export function startEvents(facts: RunFacts): NativeEvent[] {
   const { request, uid } = facts;
   const time = isoTime(request.startedMs);
-  const { command, cwd } = request;
+  const { cwd } = request;
+  const command = clip(printable(request.command.join(" ")), COMMAND_SHOWN_MAX);
   return [
     { kind: "session_start", ...common(facts), time, ...own(request, "start"), cwd },
     {
@@ -53,7 +60,7 @@ export function startEvents(facts: RunFacts): NativeEvent[] {
  * `process_exit` and `session_end`, and `oom_kill` before them: the count goes with the cgroup. How it ended stands in
  * the exit only, so that one death is one crash.
  */
-export function endEvents(facts: RunFacts, exit: RunExit, oom: OomKills | null): NativeEvent[] {
+export function endEvents(facts: RunFacts, exit: RunEnd, oom: OomKills | null): NativeEvent[] {
   const { request } = facts;
   const time = isoTime(request.startedMs + exit.durationMs);
   const { cwd } = request;

@@ -1,6 +1,6 @@
 // Finds the program that a command names, and says what a shell would say when it cannot be started.
 
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 /** A shell's exit statuses for a command that it cannot start. */
@@ -25,7 +25,8 @@ export function findProgram(
   // An empty part means the working directory, as everywhere.
   for (const directory of (path ?? "/usr/local/bin:/usr/bin:/bin").split(":")) {
     const candidate = join(resolve(cwd, directory), name);
-    const state = name === "" ? "absent" : stateOf(candidate);
+    // A directory that may not be searched holds nothing for this user.
+    const state = name !== "" && existsSync(candidate) ? stateOf(candidate) : "absent";
     if (state === "good") return { path: candidate };
     if (state !== "absent") refused ??= state;
   }

@@ -1,9 +1,9 @@
 // Tells the daemon of a run: at its start, again while it lasts, and at its end; keeps the events where none listens.
 
 import { messageOf } from "../../../core/errors.ts";
-import type { RunExit, RunRequest } from "../../../core/run.ts";
+import type { RunRequest } from "../../../core/run.ts";
 import { ApiError, type Client } from "../../client.ts";
-import { endEvents, type OomKills, type RunFacts, startEvents } from "./events.ts";
+import { endEvents, type OomKills, type RunEnd, type RunFacts, startEvents } from "./events.ts";
 import type { SpoolFile } from "./spool-file.ts";
 
 export interface Pace {
@@ -29,7 +29,7 @@ export interface Reporter {
   /** Begins to tell, without keeping the caller waiting. */
   start(): void;
   /** Tells the end; resolves when the daemon has it, when it is spooled, or after the pace's limit. */
-  finish(exit: RunExit, oom: OomKills | null): Promise<void>;
+  finish(exit: RunEnd, oom: OomKills | null): Promise<void>;
 }
 
 export function createReporter(facts: RunFacts, deps: ReporterDeps): Reporter {
@@ -61,10 +61,10 @@ export function createReporter(facts: RunFacts, deps: ReporterDeps): Reporter {
     attempt = introduce().finally(again);
   }
 
-  async function farewell(exit: RunExit, ends: Record<string, unknown>[]): Promise<void> {
+  async function farewell(exit: RunEnd, ends: Record<string, unknown>[]): Promise<void> {
     await attempt;
     clearTimeout(timer);
-    if (known && (await tellExit(connect(), request.id, exit))) return;
+    if (await tellExit(connect(), request, exit)) return;
     await connect().post("/events", { body: [...startEvents(facts), ...ends] });
     keeper.handedOver();
   }
@@ -109,12 +109,12 @@ function createKeeper(facts: RunFacts, { spool, say }: Pick<ReporterDeps, "spool
   };
 }
 
-/** False when the daemon does not know the run: restarted meanwhile, it can no longer look at CMD. */
-async function tellExit(client: Client, id: string, exit: RunExit): Promise<boolean> {
+/** False when the daemon does not take it: what it would tell of the run is then sent as events. */
+async function tellExit(client: Client, request: RunRequest, exit: RunEnd): Promise<boolean> {
   const { exitCode, signal, durationMs } = exit;
   try {
-    await client.post(`/runs/${id}/exit`, {
-      body: { exit_code: exitCode, signal, duration_ms: durationMs },
+    await client.post(`/runs/${request.id}/exit`, {
+      body: { ...claimOf(request), exit_code: exitCode, signal, duration_ms: durationMs },
     });
     return true;
   } catch (thrown) {
@@ -123,25 +123,32 @@ async function tellExit(client: Client, id: string, exit: RunExit): Promise<bool
   }
 }
 
-const HTTP_GONE = 410;
+/** Statuses for a process that is not there any more. */
+const GONE = [404, 410];
 
 function isGone(thrown: unknown): boolean {
-  return thrown instanceof ApiError && thrown.status === HTTP_GONE;
+  return thrown instanceof ApiError && GONE.includes(thrown.status);
+}
+
+function claimOf({ pid, startTicks, name, command, workspace }: RunRequest) {
+  return { pid, start_ticks: startTicks, name, command, workspace };
 }
 
 /** The body of `POST /runs`. */
 function bodyOf(request: RunRequest): Record<string, unknown> {
+  const { cgroups } = request;
   return {
+    ...claimOf(request),
     id: request.id,
-    name: request.name,
-    pid: request.pid,
-    start_ticks: request.startTicks,
     started_ms: request.startedMs,
-    command: request.command,
     cwd: request.cwd,
-    workspace: request.workspace,
     containment: request.containment,
-    cgroups: request.cgroups,
+    cgroups: cgroups && {
+      unified: cgroups.unified,
+      memory: cgroups.memory,
+      memory_version: cgroups.memoryVersion,
+      freezer: cgroups.freezer,
+    },
     memory_limit_bytes: request.memoryLimitBytes,
   };
 }

@@ -1,0 +1,152 @@
+// Workspaces that nobody configured, but in which the kernel shows an agent at work; and what saving each would cost.
+
+import { type Agent, type AgentRegistry } from "../core/agent.ts";
+import type { Interruption } from "../core/interruption.ts";
+import { messageOf } from "../core/errors.ts";
+import type { ConfirmedWorkspace } from "../pipeline/workspaces.ts";
+import type { Parts } from "./parts.ts";
+
+/** Trouble is often told after the agent has ended. */
+const REMEMBERED_MS = 60_000;
+/** How long the duration of the last checkpoint is taken as known. */
+const COST_HELD_MS = 1_000;
+
+/** What saving an agent's work would be, as memory/pressure-judge asks for it. */
+export interface SavingPlan {
+  workspace: string;
+  checkpointMs: number | null;
+}
+
+export interface ConfirmedWorkspaces {
+  list(): ConfirmedWorkspace[];
+  /** Whether trouble of this session or process may order a checkpoint, because `observer run` started the agent. */
+  isOfRun(interruption: Interruption): boolean;
+  /** Null when no checkpoint would follow. */
+  savingOf(agent: Agent, isDebounced: (workspace: string) => boolean): SavingPlan | null;
+}
+
+interface Worker {
+  agent: Agent;
+  /** All sessions that it was known to run, the newest last. */
+  sessionIds: string[];
+  goneMs: number | null;
+}
+
+interface Place {
+  /** Null while it is being looked at, or when it cannot be saved. */
+  backend: string | null;
+  cost: { atMs: number; checkpointMs: number | null } | null;
+}
+
+export function createConfirmedWorkspaces(
+  registry: AgentRegistry,
+  parts: Parts,
+): ConfirmedWorkspaces {
+  const { clock, settings } = parts;
+  const workers = new Map<string, Worker>();
+  const places = new Map<string, Place>();
+
+  registry.onChange(({ kind, agent }) => {
+    const worker = workers.get(agent.id) ?? { agent, sessionIds: [], goneMs: null };
+    worker.agent = agent;
+    const { sessionId } = agent;
+    if (sessionId !== null && !worker.sessionIds.includes(sessionId)) {
+      worker.sessionIds.push(sessionId);
+    }
+    if (kind === "gone") worker.goneMs = clock.monotonic();
+    workers.set(agent.id, worker);
+    if (agent.workspace !== null && kind !== "gone") look(agent, agent.workspace);
+  });
+
+  const look = (agent: Agent, path: string): void => {
+    if (places.has(path)) return;
+    const place: Place = { backend: null, cost: null };
+    places.set(path, place);
+    void inspect(path, parts).then((backend) => {
+      place.backend = backend;
+      if (backend === "store" && agent.runId !== null) takeBaseline(path, parts);
+    });
+  };
+
+  const current = (): Worker[] => {
+    const since = clock.monotonic() - REMEMBERED_MS;
+    for (const [id, { goneMs }] of workers)
+      if (goneMs !== null && goneMs < since) workers.delete(id);
+    for (const path of places.keys()) {
+      if (!workers.values().some(({ agent }) => agent.workspace === path)) places.delete(path);
+    }
+    return [...workers.values()];
+  };
+
+  return {
+    list() {
+      const found = new Map<
+        string,
+        ConfirmedWorkspace & { sessionIds: string[]; pids: number[]; named: boolean }
+      >();
+      for (const { agent, sessionIds } of current()) {
+        const path = agent.workspace;
+        if (path === null || (places.get(path)?.backend ?? null) === null) continue;
+        const entry = found.get(path) ?? {
+          path,
+          realPath: path,
+          sessionIds: [],
+          pids: [],
+          named: false,
+        };
+        entry.sessionIds.push(...sessionIds);
+        entry.pids.push(agent.pid);
+        entry.named ||= agent.runId !== null;
+        found.set(path, entry);
+      }
+      return [...found.values()];
+    },
+    isOfRun: ({ sessionId, pid }) =>
+      current().some(
+        ({ agent, sessionIds }) =>
+          agent.runId !== null &&
+          (sessionId === null ? agent.pid === pid : sessionIds.includes(sessionId)),
+      ),
+    savingOf(agent, isDebounced) {
+      const { workspace, runId } = agent;
+      if (workspace === null || (runId === null && !settings["reactive.enabled"])) return null;
+      const place = places.get(workspace);
+      if (!place || place.backend === null || isDebounced(workspace)) return null;
+      return { workspace, checkpointMs: costOf(workspace, { place, parts }) };
+    },
+  };
+}
+
+async function inspect(path: string, { checkpoints, log }: Parts): Promise<string | null> {
+  try {
+    const { backend, reason } = await checkpoints.inspect(path);
+    if (backend === null) log.info("no workspace of an agent", { path, reason });
+    return backend;
+  } catch (thrown) {
+    log.warn("workspace of an agent could not be looked at", { path, error: messageOf(thrown) });
+    return null;
+  }
+}
+
+/** So that trouble costs only the difference. */
+function takeBaseline(path: string, { checkpoints, store, log }: Parts): void {
+  if (store.checkpointRows.list({ workspace: path, limit: 1 }).length > 0) return;
+  const request = { workspace: path, kind: "baseline", reason: "first sight" } as const;
+  checkpoints.create(request).catch((thrown: unknown) => {
+    log.warn("no baseline of workspace", { workspace: path, error: messageOf(thrown) });
+  });
+}
+
+/** Milliseconds that the last checkpoint of it took. */
+function costOf(path: string, { place, parts }: { place: Place; parts: Parts }): number | null {
+  const atMs = parts.clock.monotonic();
+  if (place.cost === null || atMs - place.cost.atMs > COST_HELD_MS) {
+    const [last] = parts.store.checkpointRows.list({
+      workspace: path,
+      status: ["ok", "partial"],
+      limit: 1,
+    });
+    place.cost = { atMs, checkpointMs: last?.durationMs ?? null };
+  }
+  return place.cost.checkpointMs;
+}

@@ -21,6 +21,9 @@ import { createTurns } from "./turns.ts";
 /** Name of the list in the data directory. */
 export const FREEZE_LIST_FILE = "freezes.json";
 
+/** A kill that is under way may have minutes of grace; what was asked for last need not be waited for. */
+const STOP_PATIENCE_MS = 1_000;
+
 export interface BrakesOptions {
   /** Where the list of all stops is kept; it exists and is ours alone. */
   dataDirectory: string;
@@ -79,7 +82,7 @@ export function createBrakes(options: BrakesOptions, deps: BrakesDeps): RunningB
     async stop() {
       freezer.endAll("stopped");
       leases.close();
-      await turns.settled();
+      await Promise.race([turns.settled(), Bun.sleep(STOP_PATIENCE_MS)]);
       holds.close();
       link.stop();
     },

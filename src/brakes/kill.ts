@@ -43,6 +43,7 @@ export async function killTree(agent: Agent, graceMs: number, deps: KillDeps): P
     pids: [],
     killed: new Set(),
     refused: false,
+    unheld: [],
   };
   try {
     look(hunt);
@@ -75,6 +76,8 @@ interface Hunt {
   killed: Set<number>;
   /** One of them may not be signalled. */
   refused: boolean;
+  /** Those that the last look could not take hold of: there are too many for our open files. The next look tries again. */
+  unheld: number[];
 }
 
 const keyOf = ({ pid, startTicks }: ProcessId): string => `${pid}-${startTicks}`;
@@ -84,6 +87,7 @@ function look(hunt: Hunt): Handle[] {
   const { agent, deps, seen, alive } = hunt;
   const stats = lookAtTree(hunt.tree, hunt.own.all.flatMap(processesIn));
   const fresh = stats.filter((stat) => !seen.has(keyOf(stat)));
+  hunt.unheld = [];
   if (fresh.length === 0) return [];
   const why = whyProtected(
     fresh.map(({ pid }) => pid),
@@ -91,7 +95,7 @@ function look(hunt: Hunt): Handle[] {
     { self: process.pid, guardian: deps.guardian() },
   );
   if (why !== null) throw new ObserverError("unsupported", `Cannot kill agent ${agent.id}: ${why}`);
-  const handles = fresh.map(hold).filter((handle) => handle !== null);
+  const handles = fresh.map((id) => tryHold(hunt, id)).filter((handle) => handle !== null);
   const over = new Set(endedOf(handles));
   for (const handle of handles) {
     seen.add(keyOf(handle));
@@ -103,6 +107,19 @@ function look(hunt: Hunt): Handle[] {
   }
   return handles.filter((handle) => !over.has(handle));
 }
+
+function tryHold(hunt: Hunt, id: ProcessId): Handle | null {
+  try {
+    return hold(id);
+  } catch (error) {
+    if (hunt.alive.size === 0 || !(error instanceof ObserverError) || error.code !== "failed")
+      throw error;
+    hunt.unheld.push(id.pid);
+    return null;
+  }
+}
+
+const isOver = ({ alive, unheld }: Hunt): boolean => alive.size === 0 && unheld.length === 0;
 
 function dropEnded({ alive, deps }: Hunt): void {
   for (const handle of endedOf([...alive.values()])) {
@@ -150,7 +167,7 @@ async function awaitEnd(hunt: Hunt, graceMs: number): Promise<void> {
       nextLookMs = clock.monotonic() + LOOK_MS;
     }
     const leftMs = endMs - clock.monotonic();
-    if (hunt.alive.size === 0 || leftMs <= 0) return;
+    if (isOver(hunt) || leftMs <= 0) return;
     await Bun.sleep(Math.min(POLL_MS, leftMs));
   }
 }
@@ -161,7 +178,7 @@ async function killRest(hunt: Hunt): Promise<void> {
   for (;;) {
     dropEnded(hunt);
     look(hunt);
-    if (hunt.alive.size === 0 || clock.monotonic() > endMs) return;
+    if (isOver(hunt) || clock.monotonic() > endMs) return;
     strike(hunt);
     await Bun.sleep(AGAIN_MS);
   }
@@ -189,12 +206,13 @@ function strike(hunt: Hunt): void {
 }
 
 /** The report; throws it as an error when something is left. */
-function reportOf({ agent, alive, pids, killed, refused }: Hunt, durationMs: number): KillReport {
+function reportOf(hunt: Hunt, durationMs: number): KillReport {
+  const { agent, alive, pids, killed, refused, unheld } = hunt;
   const report = {
     agentId: agent.id,
     pids: [agent.pid, ...pids.filter((pid) => pid !== agent.pid)],
     killed: [...killed],
-    survivors: [...alive.values()].map(({ pid }) => pid),
+    survivors: [...[...alive.values()].map(({ pid }) => pid), ...unheld],
     durationMs,
   };
   if (report.survivors.length === 0) return report;

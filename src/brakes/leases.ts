@@ -6,6 +6,7 @@ import { messageOf, ObserverError } from "../core/errors.ts";
 import { isoTime } from "../core/text.ts";
 import { isFrozen } from "../kernel/cgroup-control.ts";
 import { writeKernelFile } from "../kernel/kernel-file.ts";
+import { childrenOf } from "../kernel/procfs.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { frozenText } from "./freeze-file.ts";
@@ -16,10 +17,12 @@ import { letGo, letGoSurely } from "./let-go.ts";
 import { chooseTarget } from "./method.ts";
 import { isAlive, whyNotBrake } from "./refusal.ts";
 import type { Target } from "./target.ts";
-import { standing, startTree, stopTree } from "./tree.ts";
+import { moving, startTree, stopTree } from "./tree.ts";
 
 /** How often leases are looked at: their end, the agent's death, and whether it still stands. */
 const LOOK_MS = 1_000;
+/** Every so many looks, all processes of the machine are looked through for what belongs to a tree that was stopped by signals. */
+const THOROUGH_EVERY = 10;
 /** A process in an uninterruptible wait stands when that is over. */
 const STAND_PATIENCE_MS = 2_000;
 const STAND_LOOK_MS = 5;
@@ -51,10 +54,12 @@ type LeaseEnd = "resumed" | "expired" | "gone" | "killed";
 
 interface State extends LeasesDeps {
   looking: Timer | undefined;
+  /** How many looks there were. */
+  looks: number;
 }
 
 export function createLeases(deps: LeasesDeps): Leases {
-  const state: State = { ...deps, looking: undefined };
+  const state: State = { ...deps, looking: undefined, looks: 0 };
   const { clock, holds, link } = deps;
   return {
     async pause(agent, forMs) {
@@ -177,11 +182,12 @@ function look(state: State): void {
     clearInterval(state.looking);
     state.looking = undefined;
   }
+  const thorough = ++state.looks % THOROUGH_EVERY === 0;
   for (const hold of leases) {
     try {
       if (!isAlive(hold.target.root)) endHold(state, hold, "gone");
       else if (state.clock.now() >= (hold.untilMs ?? 0)) endHold(state, hold, "expired");
-      else restop(hold, state);
+      else if (thorough || hasMoved(hold.target)) restop(hold, state);
     } catch (error) {
       const reason = messageOf(error);
       state.log.warn("pause not kept up", { agent: hold.target.agent, reason });
@@ -243,20 +249,19 @@ async function stop(hold: Hold, deps: LeasesDeps): Promise<void> {
 }
 
 /** The agent itself stands, or is being stopped. */
-function doesStand({ path, method, root }: Target): boolean {
-  if (path === null || method === "SIGSTOP") return standing([root]).length === 1;
+function doesStand({ path, method, root, processes }: Target): boolean {
+  if (path === null || method === "SIGSTOP")
+    return isAlive(root) && !moving(processes).some(({ pid }) => pid === root.pid);
   return isFrozen({ path, method }) === true;
 }
 
 function doesStandAll(target: Target): boolean {
-  if (target.path !== null) return doesStand(target);
-  const stand = standing(target.processes).length;
-  return stand === target.processes.filter(isAlive).length;
+  return target.path === null ? moving(target.processes).length === 0 : doesStand(target);
 }
 
 function stopBySignals(hold: Hold, { clock, holds }: LeasesDeps): string[] {
   const before = hold.target.processes;
-  const woken = before.filter(isAlive).length - standing(before).length;
+  const woken = moving(before).length;
   const { processes, complete } = stopTree(startTree(hold.target.root), {
     before: (fresh) => holds.add(hold, fresh),
     monotonic: clock.monotonic,
@@ -269,6 +274,15 @@ function stopBySignals(hold: Hold, { clock, holds }: LeasesDeps): string[] {
     );
   const fresh = processes.length - before.length;
   return woken + fresh === 0 ? [] : [`${woken} continued by somebody else`, `${fresh} new`];
+}
+
+/** What a few reads tell: one of them runs again, or has a child that we do not know. */
+function hasMoved({ path, processes }: Target): boolean {
+  if (path !== null) return true;
+  const living = processes.filter(isAlive);
+  if (moving(living).length > 0) return true;
+  const known = new Set(living.map(({ pid }) => pid));
+  return living.some(({ pid }) => childrenOf(pid)?.some((child) => !known.has(child)) ?? true);
 }
 
 /** A pause ends by resume or at its time, so whoever was woken by somebody else is stopped again, and it is told. */

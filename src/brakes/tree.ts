@@ -8,6 +8,9 @@ import { isSame } from "./target.ts";
 
 /** Longest that a tree is chased: one that still grows then (a fork bomb) is stopped as far as it was seen. */
 const CHASE_MS = 400;
+/** Longest that is waited for those that have the signal; on a busy machine one may not get a processor for longer. */
+const SETTLE_MS = 50;
+const SURE_LOOKS = 2;
 
 /** What is known of a tree from earlier looks. */
 export interface TreeMemory {
@@ -134,26 +137,33 @@ export interface Stopped {
 }
 
 /**
- * SIGSTOP to the agent, then to its descendants, again until a look finds no new one. Who was stopped by somebody else
- * is left as found, and not continued by us later. Throws `ObserverError` `not_permitted`, `failed`.
+ * SIGSTOP to the agent, then to its descendants, again until a look finds no new one and all stand. Who was stopped by
+ * somebody else is left as found, and not continued by us later. Throws `ObserverError` `not_permitted`, `failed`.
  */
 export function stopTree(memory: TreeMemory, options: StopOptions): Stopped {
-  const endMs = options.monotonic() + CHASE_MS;
+  const startMs = options.monotonic();
+  let freshMs = startMs;
+  let looksWithoutFresh = 0;
   const processes = [...(options.stopped ?? [])];
-  const known = new Set(processes.map(({ pid, startTicks }) => `${pid}-${startTicks}`));
+  const known = new Set(processes.map(keyOf));
   for (;;) {
-    const moving = lookAtTree(memory).filter(
-      (stat) => isMoving(stat) && !(known.has(keyOf(stat)) && isStopping(stat)),
-    );
-    if (moving.length === 0) return { processes, complete: true };
-    if (options.monotonic() > endMs) return { processes, complete: false };
-    const fresh = moving.filter((stat) => !known.has(keyOf(stat))).map(idOf);
+    const tree = lookAtTree(memory);
+    const fresh = tree.filter((stat) => isMoving(stat) && !known.has(keyOf(stat))).map(idOf);
+    const moving = movingOf(tree);
+    if (moving.length === 0 && fresh.length === 0) return { processes, complete: true };
+    const nowMs = options.monotonic();
+    looksWithoutFresh = fresh.length > 0 ? 0 : looksWithoutFresh + 1;
+    if (fresh.length > 0) freshMs = nowMs;
+    // Each of them has the signal, so none gets to an instruction of its own any more, and there was time for what they
+    // had begun: one that is not seen to stand waits for a processor, for a device, or is held by a debugger.
+    if (looksWithoutFresh >= SURE_LOOKS && nowMs - freshMs > SETTLE_MS)
+      return { processes, complete: true };
+    if (nowMs - startMs > CHASE_MS) return { processes, complete: false };
     if (fresh.length > 0 && !options.before(fresh)) return { processes, complete: false };
-    for (const id of fresh) {
-      known.add(keyOf(id));
-      processes.push(id);
-    }
-    for (const stat of moving) stopOne(stat, options.lenient === true);
+    for (const id of fresh) known.add(keyOf(id));
+    processes.push(...fresh);
+    for (const stat of [...fresh, ...moving]) stopOne(stat, options.lenient === true);
+    if (fresh.length === 0) Bun.sleepSync(1);
   }
 }
 
@@ -169,13 +179,27 @@ const idOf = ({ pid, startTicks }: ProcessId): ProcessId => ({ pid, startTicks }
 const keyOf = ({ pid, startTicks }: ProcessId): string => `${pid}-${startTicks}`;
 
 /** Neither stopped nor ended. */
-export function isMoving({ state }: ProcessStat): boolean {
+function isMoving({ state }: ProcessStat): boolean {
   return state !== "T" && state !== "Z" && state !== "X";
 }
 
-// In an uninterruptible wait, or held by a debugger: the signal is there and acts before anything else does.
-function isStopping({ state }: ProcessStat): boolean {
-  return state === "D" || state === "t";
+/**
+ * Those that neither stand nor ended. Who waits for its own child, which was stopped between vfork and exec, is shown as
+ * in an uninterruptible wait: it stands as long as the child does.
+ */
+export function movingOf(stats: readonly ProcessStat[]): ProcessStat[] {
+  const parents = new Set(stats.filter(({ state }) => state === "T").map(({ ppid }) => ppid));
+  return stats.filter((stat) => isMoving(stat) && !(stat.state === "D" && parents.has(stat.pid)));
+}
+
+/** The same of processes that are known: those of them that move now. */
+export function moving(processes: readonly ProcessId[]): ProcessStat[] {
+  return movingOf(
+    processes.flatMap((id) => {
+      const stat = readStat(id.pid);
+      return stat !== null && isSame(stat, id) ? [stat] : [];
+    }),
+  );
 }
 
 /** Continues those that we stopped, children before parents, so that no shell among them sees a stopped child. */

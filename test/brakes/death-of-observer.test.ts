@@ -1,6 +1,6 @@
 // Observer dies while an agent stands: by SIGKILL, and with its whole cgroup. The guardian lets the agent go on.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,11 +11,14 @@ import { AWKWARD_TREE, type AgentTree, hasCgroup, startTree } from "../support/a
 import { startBrakes, startDriver } from "../support/brakes-kit.ts";
 import { until } from "../support/daemon.ts";
 
+// A machine that is busy with other tests takes longer for everything.
+setDefaultTimeout(30_000);
+
 const hasUnified = hasCgroup("unified");
 const hasFreezer = hasCgroup("freezer");
 const LONG = process.env["OBSERVER_TEST_LONG"] === "1";
 const TIMES = LONG ? 100 : 10;
-const TIMEOUT_MS = LONG ? 300_000 : 60_000;
+const TIMEOUT_MS = LONG ? 600_000 : 60_000;
 /** What is promised. */
 const GO_ON_MS = 1_000;
 
@@ -44,6 +47,13 @@ async function goesOnAfter(tree: AgentTree): Promise<number> {
   const before = tree.cpuTicks();
   await until("the agent runs", () => tree.cpuTicks() > before);
   return tookMs;
+}
+
+/** Writes another end of the only lease into the list. */
+async function endLeaseAt(directory: string, untilMs: number): Promise<void> {
+  const path = join(directory, "freezes.json");
+  const text = await Bun.file(path).text();
+  await Bun.write(path, text.replace(/"until_ms":\d+/, `"until_ms":${untilMs}`));
 }
 
 const stands = async (tree: AgentTree): Promise<boolean> => {
@@ -150,10 +160,10 @@ describe("a pause outlives observer", () => {
     test.skipIf(!can)(`nobody comes back: the guardian ends it, ${kind ?? "signals"}`, async () => {
       await withDirectory(async (directory) => {
         await using tree = await startTree(AWKWARD_TREE, kind);
-        const driver = await startDriver({ directory, agent: tree.agent, act: "pause", ms: 700 });
+        const driver = await startDriver({ directory, agent: tree.agent, act: "pause", ms: 2_000 });
         driver.kill("SIGKILL");
         await driver.exited;
-        expect(await stands(tree)).toBe(true);
+        expect(tree.isStopped()).toBe(true);
         await goesOnAfter(tree);
       });
     });
@@ -162,13 +172,13 @@ describe("a pause outlives observer", () => {
   test.skipIf(!hasUnified)("it was over while observer was away: ended at the start", async () => {
     await withDirectory(async (directory) => {
       await using tree = await startTree(AWKWARD_TREE, "unified");
-      const driver = await startDriver({ directory, agent: tree.agent, act: "pause", ms: 400 });
+      const driver = await startDriver({ directory, agent: tree.agent, act: "pause", ms: 60_000 });
       // Both die: nobody can end it before the next observer.
       for (const pid of guardiansOf(directory)) process.kill(pid, "SIGSTOP");
       driver.kill("SIGKILL");
       await driver.exited;
       for (const pid of guardiansOf(directory)) process.kill(pid, "SIGKILL");
-      await Bun.sleep(450);
+      await endLeaseAt(directory, Date.now() - 1);
       expect(await stands(tree)).toBe(true);
       await using kit = await startBrakes({ directory });
       await goesOnAfter(tree);
@@ -177,26 +187,26 @@ describe("a pause outlives observer", () => {
     });
   });
 
-  test.skipIf(!hasUnified)("a renewed lease is not ended by the guardian of before", async () => {
-    await withDirectory(async (directory) => {
-      await using tree = await startTree(AWKWARD_TREE, "unified");
-      const driver = await startDriver({ directory, agent: tree.agent, act: "pause", ms: 800 });
-      // It will know of no other end than this one, unless it looks at the file.
-      driver.kill("SIGKILL");
-      await driver.exited;
-      const path = join(directory, "freezes.json");
-      const list = readFreezeList(path);
-      const text = JSON.stringify(JSON.parse(await Bun.file(path).text())).replace(
-        /"until_ms":\d+/,
-        `"until_ms":${Date.now() + 2_000}`,
-      );
-      expect(list).not.toBeNull();
-      await Bun.write(path, text);
-      await Bun.sleep(1_000);
-      expect(await stands(tree)).toBe(true);
-      await goesOnAfter(tree);
-    });
-  });
+  // Its timing is known from the ward's own test; here are five seconds of the real thing.
+  test.skipIf(!hasUnified || !LONG)(
+    "a renewed lease is not ended by the guardian of before",
+    async () => {
+      await withDirectory(async (directory) => {
+        await using tree = await startTree(AWKWARD_TREE, "unified");
+        const driver = await startDriver({ directory, agent: tree.agent, act: "pause", ms: 3_000 });
+        // It will know of no other end than this one, unless it looks at the file.
+        driver.kill("SIGKILL");
+        await driver.exited;
+        const untilMs = Date.now() + 5_000;
+        await endLeaseAt(directory, untilMs);
+        while (Date.now() < untilMs - 300) {
+          expect(tree.isStopped()).toBe(true);
+          await Bun.sleep(20);
+        }
+        await goesOnAfter(tree);
+      });
+    },
+  );
 });
 
 describe("observer and its guardian die together", () => {

@@ -56,10 +56,10 @@ export const AWKWARD_TREE = `
   setsid sleep 1002 &
   sh -c 'trap "" TERM; while :; do sleep 0.2; done' &
   ( sleep 1003 & )
-  nice -n 19 sh -c 'while :; do :; done' &
+  sh -c 'while :; do :; done' &
   wait
 `;
-/** How many processes it has, the shell included; `sleep 0.2` comes and goes. */
+/** How many processes it has, the shell included; `sleep 0.2`, which tells that TERM is ignored, comes and goes. */
 export const AWKWARD_PROCESSES = 6;
 
 /** Starts `script` in a shell that leads a session. */

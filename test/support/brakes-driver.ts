@@ -5,6 +5,7 @@ import { createBrakes } from "../../src/brakes/brakes.ts";
 import type { Agent } from "../../src/core/agent.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { createFakeLog } from "./clock.ts";
 import { GUARDIAN_COMMAND, nameFor } from "./brakes-kit.ts";
 
 /** What it is told as its one argument. */
@@ -20,7 +21,7 @@ export interface DriverOrder {
 
 async function drive(order: DriverOrder): Promise<void> {
   if (order.enter !== undefined) writeFileSync(order.enter, "0");
-  const silent = (): void => undefined;
+  const log = createFakeLog();
   const brakes = createBrakes(
     {
       dataDirectory: order.directory,
@@ -29,13 +30,14 @@ async function drive(order: DriverOrder): Promise<void> {
     },
     {
       clock: systemClock,
-      log: { error: silent, warn: silent, info: silent, debug: silent },
+      log,
       metrics: createMetrics(),
     },
   );
   await brakes.start();
   if (order.act === "freeze") {
-    if (brakes.freeze(order.agent, order.ms) === null) throw new Error("not frozen");
+    if (brakes.freeze(order.agent, order.ms) === null)
+      throw new Error(`not frozen: ${log.lines.join("; ")}`);
   } else if (order.act === "pause") {
     await brakes.pause(order.agent, order.ms);
   } else {

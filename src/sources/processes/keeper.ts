@@ -5,6 +5,7 @@ import type { AgentRow } from "../../store/agent-rows.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { EventDraft } from "../../core/event.ts";
+import { createEnds } from "./ends.ts";
 import { type Exit, exitEvent, startEvent } from "./events.ts";
 import type { Exits, HeldProcess } from "./exits.ts";
 import type { Host } from "./host.ts";
@@ -45,16 +46,19 @@ export interface Keeper {
   /** The session that the ties say now. */
   retie(record: AgentRecord): void;
   end(process: HeldProcess, exit: Exit): void;
+  /** Resolves when the end of the agent is stored. */
+  whenTold(record: AgentRecord): Promise<void>;
   /** Of an agent that nobody saw alive: its parent tells its whole life at once. */
   tellWhole(record: AgentRecord, exit: Exit): void;
 }
 
-const NEW = { runAbove: null, endedMs: null, orphansSeen: false };
+const NEW = { runAbove: null, endedMs: null, isTold: false, orphansSeen: false };
 
 export function createKeeper(deps: KeeperDeps): Keeper {
   const { host, records, memory, outbox, log, metrics } = deps;
   /** Agents that were gone when observer came back. */
   const unseen = new Set<string>();
+  const ends = createEnds(deps);
 
   const count = (): void => metrics.set("observer_agents", records.list().length);
 
@@ -66,9 +70,6 @@ export function createKeeper(deps: KeeperDeps): Keeper {
     records.setMember(agent.pid, { startTicks, agentId: agent.id, kind: ruleKind, goneMs: null });
     count();
   }
-
-  const exitDraft = (record: AgentRecord, exit: Exit): EventDraft =>
-    exitEvent(record, { boot: host.boot, exit, endedByUs: deps.endedByUs(record.agent) });
 
   function change(record: AgentRecord, facts: Partial<Agent>): void {
     const before = record.agent;
@@ -112,19 +113,14 @@ export function createKeeper(deps: KeeperDeps): Keeper {
       const told = exit.status === null ? unknownEnd(exit, wasUnseen) : exit;
       records.end(record);
       count();
-      metrics.add("observer_agent_exits_total", 1, { seen_by: told.seenBy[0] ?? "gone" });
-      const { pid, startTicks } = record.agent;
-      // Kept until the event is: else a kill of observer in between would lose the end.
-      outbox.tell(exitDraft(record, told), () =>
-        memory.forget({ boot: host.boot, pid, startTicks }),
-      );
+      ends.tell(record, told);
     },
+    whenTold: ends.whenTold,
     tellWhole(record, exit) {
       records.add(record);
       records.end(record);
-      metrics.add("observer_agent_exits_total", 1, { seen_by: exit.seenBy[0] ?? "gone" });
       outbox.tell(startEvent(record, { boot: host.boot }));
-      outbox.tell(exitDraft(record, exit));
+      ends.tell(record, exit);
     },
   };
 }

@@ -70,6 +70,7 @@ export function recordOf(row: AgentRow, agent: Agent | null): AgentRecord {
     runAbove: null,
     ties: tiesOf(row),
     endedMs: null,
+    isTold: false,
     orphansSeen: false,
   };
 }

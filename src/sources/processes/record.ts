@@ -17,6 +17,8 @@ export interface AgentRecord {
   ties: SessionTies;
   /** Milliseconds since the epoch; null while it lives. */
   endedMs: number | null;
+  /** Its end is stored. */
+  isTold: boolean;
   /** Its orphans were looked at, and those of its own kind made agents. */
   orphansSeen: boolean;
 }

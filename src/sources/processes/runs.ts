@@ -24,6 +24,9 @@ import {
 } from "./run-claim.ts";
 import { NO_TIES, type SessionTies } from "./ties.ts";
 
+/** Longer than a commit takes on a disk that is busy, shorter than anybody waits at a terminal. */
+const STORE_PATIENCE_MS = 2_000;
+
 export interface AdoptRequest extends ProcessId, RunClaim {
   /** The cgroups that were made for it; null where none could be, or where systemd made them. */
   cgroups: CgroupDirectories | null;
@@ -53,8 +56,9 @@ export interface Runs {
    */
   adoptRun(request: AdoptRequest): Promise<Adoption>;
   /**
-   * How a process of a run ended, by its parent. Nothing happens when it was told already. Throws `ObserverError`:
-   * `invalid`, `not_found`, `not_permitted`, `conflict` when it is alive.
+   * How a process of a run ended, by its parent. Resolves when the end is stored, which adds nothing when it was told
+   * before. Throws `ObserverError`: `invalid`, `not_found`, `not_permitted`, `conflict` when it is alive,
+   * `unavailable` when it cannot be stored now.
    */
   reportExit(report: ExitReport): Promise<void>;
 }
@@ -98,12 +102,14 @@ export function createRuns(deps: RunsDeps): Runs {
     async reportExit(report) {
       checkStatus(report);
       if (report.run) checkClaim({ ...report, ...report.run });
-      if (isKnown(report, deps)) return;
+      const known = heard(report, deps);
+      if (known) return whenStored(known, deps);
       if (!report.run) throw new ObserverError("not_found", `Process ${report.pid} is no agent`);
       const trust = trustOf(report, deps);
       const { path } = await confirmWorkspace(report.run.workspace, trust);
       // It may have been adopted while the directory was looked at.
-      if (!isKnown(report, deps)) tellWhole(report, { run: report.run, workspace: path }, deps);
+      const told = { run: report.run, workspace: path };
+      await whenStored(heard(report, deps) ?? tellWhole(report, told, deps), deps);
     },
   };
 }
@@ -174,17 +180,25 @@ function cgroupsOf(
   return own ? { own } : { refused: null };
 }
 
-/** Whether the report was taken for an agent that is known; its process must be dead in any case. */
-function isKnown(report: ExitReport, deps: RunsDeps): boolean {
+/** The agent that the report was taken for, null when none is known; its process must be dead in any case. */
+function heard(report: ExitReport, deps: RunsDeps): AgentRecord | null {
   const { pid, startTicks, exitCode, signal, coreDumped } = report;
   const record = deps.records.record({ pid, startTicks });
   if (record) checkOwner(pid, record.agent.uid, trustOf(report, deps));
-  if (record?.endedMs != null) return true;
-  if (record && deps.exits.heardParent(record.agent, { exitCode, signal, coreDumped })) return true;
+  if (record?.endedMs != null) return record;
+  if (record && deps.exits.heardParent(record.agent, { exitCode, signal, coreDumped })) {
+    return record;
+  }
   if (record || stateOf(deps.host, { pid, startTicks }).state === "alive") {
     throw new ObserverError("conflict", `Process ${pid} is alive`);
   }
-  return false;
+  return null;
+}
+
+async function whenStored(record: AgentRecord, { keeper }: RunsDeps): Promise<void> {
+  const late = Bun.sleep(STORE_PATIENCE_MS).then(() => "late");
+  if ((await Promise.race([keeper.whenTold(record), late])) !== "late") return;
+  throw new ObserverError("unavailable", "The end of the run is known but cannot be stored now");
 }
 
 /** The whole life of a program that was over before anybody looked, by the word of its parent. */
@@ -192,7 +206,7 @@ function tellWhole(
   report: ExitReport,
   { run, workspace }: { run: RunClaim & { command: string[] }; workspace: string | null },
   { host, clock, finder, keeper, redact }: RunsDeps,
-): void {
+): AgentRecord {
   const { pid, startTicks, callerUid, exitCode, signal, coreDumped } = report;
   const ruleKind = finder.kindOf({ pid, command: run.command });
   const nowMs = clock.now();
@@ -213,16 +227,17 @@ function tellWhole(
     ownCgroup: false,
   };
   const ties: SessionTies = { ...NO_TIES, run: { sessionId, atMs: 0 } };
-  keeper.tellWhole(
-    {
-      agent,
-      ruleKind,
-      isNamed: run.name !== null,
-      runAbove: null,
-      ties,
-      endedMs: null,
-      orphansSeen: true,
-    },
-    { status: { exitCode, signal, coreDumped }, atMs: nowMs, seenBy: ["parent"] },
-  );
+  const record: AgentRecord = {
+    agent,
+    ruleKind,
+    isNamed: run.name !== null,
+    runAbove: null,
+    ties,
+    endedMs: null,
+    isTold: false,
+    orphansSeen: true,
+  };
+  const status = { exitCode, signal, coreDumped };
+  keeper.tellWhole(record, { status, atMs: nowMs, seenBy: ["parent"] });
+  return record;
 }

@@ -312,7 +312,9 @@ describe("reportExit", () => {
       await child.stdin.end();
       await child.exited;
       await blind.source.reportExit({ ...process, ...report });
-      const exit = await blind.exitOf(child.pid);
+      // Answered when it is stored, not before.
+      const [exit] = blind.of("process_exit", child.pid);
+      if (!exit) throw new Error("the end is not stored");
       expect(exit.data).toMatchObject({ exit_code: 9 });
       expect(exit.data["seen_by"]).toContain("parent");
     } finally {

@@ -55,6 +55,7 @@ function recordOf(facts: Partial<Agent> = {}, more: Partial<AgentRecord> = {}): 
     runAbove: null,
     ties: { ...NO_TIES },
     endedMs: null,
+    isTold: false,
     orphansSeen: false,
     ...more,
   };

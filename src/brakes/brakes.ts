@@ -1,6 +1,6 @@
 // Stops, lets go on and ends exactly one agent's tree, by hand or by policy; what stands goes on whatever happens to us.
 
-import { join } from "node:path";
+import { resolve } from "node:path";
 import type { Agent, Brakes, Capability, KillReport } from "../core/agent.ts";
 import type { Clock } from "../core/clock.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
@@ -62,7 +62,8 @@ interface Parts extends BrakesDeps {
 }
 
 export function createBrakes(options: BrakesOptions, deps: BrakesDeps): RunningBrakes {
-  const listPath = join(options.dataDirectory, FREEZE_LIST_FILE);
+  // The guardian works in another directory.
+  const listPath = resolve(options.dataDirectory, FREEZE_LIST_FILE);
   const parts = createParts(options, deps, listPath);
   const { freezer, holds, leases, link, ended } = parts;
   const turns = createTurns();

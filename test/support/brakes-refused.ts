@@ -1,8 +1,5 @@
 // Tries to brake an agent as a user who may not, and prints the errors: for tests.
 
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Agent } from "../../src/core/agent.ts";
 import { ObserverError } from "../../src/core/errors.ts";
 import { startBrakes } from "./brakes-kit.ts";
@@ -18,9 +15,7 @@ async function codeOf(work: Promise<unknown>): Promise<{ code: string; message: 
 }
 
 async function main(agent: Agent): Promise<void> {
-  await using kit = await startBrakes({
-    directory: mkdtempSync(join(tmpdir(), "observer-brakes-")),
-  });
+  await using kit = await startBrakes();
   const pause = await codeOf(kit.brakes.pause(agent, 1_000));
   const kill = await codeOf(kit.brakes.kill(agent, 10));
   await Bun.write(Bun.stdout, JSON.stringify({ pause, kill }));

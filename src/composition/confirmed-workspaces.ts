@@ -1,9 +1,10 @@
 // Workspaces that nobody configured, but in which the kernel shows an agent at work; and what saving each would cost.
 
-import { type Agent, type AgentRegistry } from "../core/agent.ts";
+import type { Agent } from "../core/agent.ts";
 import type { Interruption } from "../core/interruption.ts";
 import { messageOf } from "../core/errors.ts";
 import type { ConfirmedWorkspace } from "../pipeline/workspaces.ts";
+import type { ProcessSource } from "../sources/processes/source.ts";
 import type { Parts } from "./parts.ts";
 
 /** Trouble is often told after the agent has ended. */
@@ -27,6 +28,8 @@ export interface ConfirmedWorkspaces {
 
 interface Worker {
   agent: Agent;
+  /** The run that started it, or one above it. */
+  runId: string | null;
   /** All sessions that it was known to run, the newest last. */
   sessionIds: string[];
   goneMs: number | null;
@@ -39,7 +42,7 @@ interface Place {
 }
 
 export function createConfirmedWorkspaces(
-  registry: AgentRegistry,
+  { registry, runOf }: Pick<ProcessSource, "registry" | "runOf">,
   parts: Parts,
 ): ConfirmedWorkspaces {
   const { clock, settings } = parts;
@@ -47,24 +50,26 @@ export function createConfirmedWorkspaces(
   const places = new Map<string, Place>();
 
   registry.onChange(({ kind, agent }) => {
-    const worker = workers.get(agent.id) ?? { agent, sessionIds: [], goneMs: null };
+    const fresh: Worker = { agent, runId: null, sessionIds: [], goneMs: null };
+    const worker = workers.get(agent.id) ?? fresh;
     worker.agent = agent;
+    worker.runId ??= runOf(agent.id);
     const { sessionId } = agent;
     if (sessionId !== null && !worker.sessionIds.includes(sessionId)) {
       worker.sessionIds.push(sessionId);
     }
     if (kind === "gone") worker.goneMs = clock.monotonic();
     workers.set(agent.id, worker);
-    if (agent.workspace !== null && kind !== "gone") look(agent, agent.workspace);
+    if (agent.workspace !== null && kind !== "gone") look(worker, agent.workspace);
   });
 
-  const look = (agent: Agent, path: string): void => {
+  const look = ({ runId }: Worker, path: string): void => {
     if (places.has(path)) return;
     const place: Place = { backend: null, cost: null };
     places.set(path, place);
     void inspect(path, parts).then((backend) => {
       place.backend = backend;
-      if (backend === "store" && agent.runId !== null) takeBaseline(path, parts);
+      if (backend === "store" && runId !== null) takeBaseline(path, parts);
     });
   };
 
@@ -82,13 +87,13 @@ export function createConfirmedWorkspaces(
     list: () => placesOf(current(), places),
     isOfRun: ({ sessionId, pid }) =>
       current().some(
-        ({ agent, sessionIds }) =>
-          agent.runId !== null &&
+        ({ agent, runId, sessionIds }) =>
+          runId !== null &&
           (sessionId === null ? agent.pid === pid : sessionIds.includes(sessionId)),
       ),
     savingOf(agent, isDebounced) {
-      const { workspace, runId } = agent;
-      if (workspace === null || (runId === null && !settings["reactive.enabled"])) return null;
+      const { workspace, id } = agent;
+      if (workspace === null || (!settings["reactive.enabled"] && runOf(id) === null)) return null;
       const place = places.get(workspace);
       if (!place || place.backend === null || isDebounced(workspace)) return null;
       return { workspace, checkpointMs: costOf(workspace, { place, parts }) };

@@ -51,7 +51,7 @@ export async function createEyes(
     parts,
   );
   const processes = processSource(parts, io, { offer, name, watcher, brakes });
-  const workspaces = createConfirmedWorkspaces(processes.registry, parts);
+  const workspaces = createConfirmedWorkspaces(processes, parts);
   const memory = memorySource(parts, {
     offer,
     watcher,

@@ -134,7 +134,8 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
     ...(options.flags ?? []),
   ];
   const child = Bun.spawn(options.uid === undefined ? command : asUid(options.uid, command), {
-    env: { ...BARE, ...options.env },
+    // Other tests play agents on the same host; each daemon looks for its own only, unless it is asked to.
+    env: { ...BARE, OBSERVER_AGENTS_ENABLED: "false", ...options.env },
     cwd: options.cwd ?? tmpdir(),
     stdin: "ignore",
     stdout: "pipe",

@@ -58,7 +58,7 @@ const sleepers = Array.from({ length: Number(values.processes) }, () =>
   Bun.spawn(["sleep", "1000000"], { stdio: ["ignore", "ignore", "ignore"] }),
 );
 try {
-  await using daemon = await startDaemon();
+  await using daemon = await startDaemon({ env: { OBSERVER_AGENTS_ENABLED: "true" } });
   await Bun.sleep(SETTLE_MS);
   const stepMs = (Number(values.seconds) * 1_000) / REPORTS;
   let before = costOf(daemon.pid);

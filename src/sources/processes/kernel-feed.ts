@@ -86,7 +86,13 @@ export function createKernelFeed(deps: KernelFeedDeps, handlers: KernelFeedHandl
       }
       try {
         connector = await deps.openProcConnector();
-        watch = deps.watcher.watch(connector.fd, { events: EPOLL.IN, drain: true, onWake });
+        watch = deps.watcher.watch(connector.fd, {
+          events: EPOLL.IN,
+          drain: true,
+          // Ends of agents are told by their pidfds; what comes by this way may come 20 ms late.
+          bulk: true,
+          onWake,
+        });
       } catch (thrown) {
         if (connector) closeSync(connector.fd);
         close(messageOf(thrown));

@@ -54,6 +54,16 @@ function isOpen(fd: number): boolean {
   }
 }
 
+/** What an epoll set of this process waits for; nothing for other files. */
+function epollMembers(fd: number): number[] {
+  try {
+    const info = readFileSync(`/proc/self/fdinfo/${fd}`, "latin1");
+    return [...info.matchAll(/^tfd:\s*(\d+)/gm)].map((match) => Number(match[1]));
+  } catch {
+    return [];
+  }
+}
+
 /** Holds the event loop. */
 function beBusy(milliseconds: number): void {
   const end = monotonicMs() + milliseconds;
@@ -263,7 +273,8 @@ test("the thread comes first where it may, the main thread does not", () => {
   const nice = (task: string): number =>
     Number(readFileSync(`/proc/self/task/${task}/stat`, "latin1").split(") ")[1]?.split(" ")[16]);
   expect(nice(String(process.pid))).toBe(0);
-  expect(readdirSync("/proc/self/task").filter((task) => nice(task) === -20)).toHaveLength(1);
+  const first = readdirSync("/proc/self/task").filter((task) => nice(task) === -20);
+  expect(first).not.toBeEmpty();
 });
 
 describe("endings", () => {
@@ -307,25 +318,18 @@ describe("endings", () => {
 
   test("the death of the thread is told, and is a state", async () => {
     const said: string[] = [];
-    const epolls = (): string[] =>
-      readdirSync("/proc/self/fd").filter((fd) => {
-        try {
-          return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
-        } catch {
-          return false;
-        }
-      });
-    const others = new Set(epolls());
     const own = await startWatcher({ onError: (message) => void said.push(message) });
     const fd = createEventfd();
     own.watch(fd, { events: EPOLL.IN, onWake: () => {} });
-    const its = epolls()
-      .filter((name) => !others.has(name))
-      .map(Number);
-    // Its two sets are replaced by files in which nothing can be waited for.
-    for (const number of its) closeSync(number);
-    const placeholders = its.map(() => openSync("/dev/null", "r"));
-    expect(new Set(placeholders)).toEqual(new Set(its));
+    // The set that holds this eventfd, and the set that holds that one; the runtime has sets of its own.
+    const setWith = (member: number): number =>
+      readdirSync("/proc/self/fdinfo")
+        .map(Number)
+        .find((set) => epollMembers(set).includes(member)) ?? -1;
+    const waitsOn = setWith(setWith(fd));
+    // It is replaced by a file in which nothing can be waited for.
+    closeSync(waitsOn);
+    expect(openSync("/dev/null", "r")).toBe(waitsOn);
     signalEventfd(fd);
     await until("it is told", () => said.length > 0);
     expect(said[0]).toContain("epoll_wait");

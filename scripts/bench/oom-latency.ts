@@ -67,6 +67,7 @@ const watch = startOomWatch({
   log: createLog({ level: "error", json: false, now: Date.now, write: console.log }),
   metrics: createMetrics(),
   boot: bootId().slice(0, 8),
+  cgroupParent: "observer-bench",
   onSignal: () => undefined,
 });
 let signalMs: number | null = null;

@@ -133,6 +133,7 @@ function memorySource(
       checkpointPercent: settings["memory.checkpoint_percent"],
       freeze: settings["memory.freeze"],
       freezeCapMs: settings["memory.freeze_cap_ms"],
+      cgroupParent: instanceName(settings.data_dir),
     },
     {
       ...parts,

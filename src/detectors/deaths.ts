@@ -84,8 +84,17 @@ interface Death {
   exit: ExitFacts;
 }
 
-function toldOf(told: Told, event: ObserverEvent): Finding[] {
-  return [killFinding(told, event)];
+/**
+ * Nothing as long as the kill concerns no agent: the kernel tells of every process of the host. One that a sender
+ * tells of, and one for want of the whole machine's memory, concern everybody.
+ */
+function toldOf({ kill, opened }: Told, event: ObserverEvent): Finding[] {
+  const isOurs = kill.sessionId !== undefined || kill.agent !== undefined;
+  const isOfAll = kill.constraint === "global" || event.source !== "kernel";
+  if (!kill.isTold && !isOurs && !isOfAll) return [];
+  const isFirst = opened || kill.isTold !== true;
+  kill.isTold = true;
+  return [killFinding({ kill, opened: isFirst }, event)];
 }
 
 function inFlightOf(run: Run, event: ObserverEvent): boolean {

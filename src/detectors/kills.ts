@@ -32,6 +32,8 @@ export interface Kill extends ProofFacts, Place {
   crashes: Crash[];
   /** The session under which it was reported; undefined: it was not yet. */
   reportedSession?: string | null;
+  /** It was reported. */
+  isTold?: boolean;
 }
 
 /** A death by SIGKILL. */

@@ -237,6 +237,15 @@ describe("oom_kill of any reporter", () => {
     );
   });
 
+  test("the kernel's word on a process that is nobody's is none until a death shows whose it was", () => {
+    const kernel = { source: "kernel" };
+    const nobodys = withoutSession(kmsg(99, {}, kernel));
+    expect(interruptionsOf([nobodys])).toEqual([]);
+    const [row] = interruptionsOf([nobodys, killed(99, kernel)]);
+    expect(row).toMatchObject({ type: "oom_kill", sessionId: "s1", pid: 99, count: 1 });
+    expect(row?.detail["sources"]).toEqual(["kmsg", "exit_signal"]);
+  });
+
   test("each kill is its own trouble", () => {
     const events = times(3, (i) => [kmsg(7 + i), killed(7 + i)]);
     expect(rowsOf(findingsOf(events)).map(({ count }) => count)).toEqual([1, 1, 1]);

@@ -26,6 +26,8 @@ export interface MemoryOptions {
   /** `memory.freeze` and `memory.freeze_cap_ms`. */
   freeze: boolean;
   freezeCapMs: number;
+  /** Name of observer's own cgroups. */
+  cgroupParent: string;
 }
 
 export interface MemoryDeps {
@@ -83,6 +85,7 @@ export function createMemorySource(options: MemoryOptions, deps: MemoryDeps): Me
         ...deps,
         mounts,
         boot: bootId().slice(0, BOOT_CHARS),
+        cgroupParent: options.cgroupParent,
         onSignal: (directory) => pressure?.signalled(directory),
       });
     },

@@ -23,7 +23,10 @@ export interface OomProof {
 }
 
 /** Whose the victim was; what is remembered of it when it is gone. */
-export type Owner = Pick<Agent, "pid" | "kind" | "sessionId" | "workspace" | "cwd">;
+export type Owner = Pick<Agent, "pid" | "sessionId" | "workspace" | "cwd"> & {
+  /** Null where only the name of its cgroup tells whose it was. */
+  kind: string | null;
+};
 
 /** One event for each proof. `boot`: first 8 digits of the boot id. `owner`: null for a process that is no agent's. */
 export function oomEvent(
@@ -37,7 +40,7 @@ export function oomEvent(
     id: `oom:${boot}:${proof.key}`,
     timeMs: Math.round(proof.timeMs),
     ...(victimPid !== undefined && { pid: victimPid }),
-    ...(owner !== null && { agent: owner.kind }),
+    ...(owner?.kind && { agent: owner.kind }),
     ...(owner?.sessionId && { sessionId: owner.sessionId }),
     ...(owner?.workspace && { workspace: owner.workspace }),
     data: {

@@ -3,6 +3,7 @@
 import type { Agent, AgentRegistry } from "../../core/agent.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Offer } from "../../core/contracts.ts";
+import { runSessionId } from "../../core/run.ts";
 import { type CgroupMounts, directoryIn } from "../../kernel/cgroup.ts";
 import { readHostMemory, readHostOomKills } from "../../kernel/host-memory.ts";
 import type { Log } from "../../telemetry/log.ts";
@@ -30,6 +31,8 @@ export interface ReportDeps {
   metrics: Metrics;
   /** First 8 digits of the boot id. */
   boot: string;
+  /** Name of observer's own cgroups: what is called so was made for a run. */
+  cgroupParent: string;
   memory: OomMemory;
   /** /proc/vmstat; another file in tests. */
   vmstat?: string;
@@ -118,7 +121,7 @@ export function createOomReport(deps: ReportDeps): OomReport {
 /** Whose the victim of a logged kill was, where it lived, and where the limit that it reached is. */
 function placeOf(
   kill: LoggedKill,
-  { registry, mounts, memory }: ReportDeps,
+  { registry, mounts, memory, cgroupParent }: ReportDeps,
 ): { owner: Owner | null; cgroup: string | null; limitAt: string | null } {
   const victimAt = directoryOf(kill.victimCgroup, mounts);
   const agent =
@@ -126,10 +129,23 @@ function placeOf(
   const remembered = victimAt === null ? null : memory.ownerOfDirectory(victimAt);
   const agentAt = agent?.cgroups.memory ?? null;
   return {
-    owner: agent ? ownerOf(agent) : remembered,
+    owner: agent ? ownerOf(agent) : (remembered ?? runOf(kill, victimAt, cgroupParent)),
     cgroup: victimAt ?? kill.victimCgroup ?? agentAt,
     limitAt: directoryOf(kill.limitCgroup, mounts) ?? agentAt ?? victimAt,
   };
+}
+
+/** Killed before its starter could tell of it: the cgroup that was made for it has the run's name. */
+function runOf(
+  { victimPid }: LoggedKill,
+  directory: string | null,
+  cgroupParent: string,
+): Owner | null {
+  const [parent, name] = directory?.split("/").slice(-2) ?? [];
+  const runId = parent === cgroupParent ? /^run-([a-z0-9-]{1,64})$/.exec(name ?? "")?.[1] : null;
+  if (!runId) return null;
+  const sessionId = runSessionId(runId);
+  return { pid: victimPid, kind: null, sessionId, workspace: null, cwd: null };
 }
 
 function directoryOf(path: string | null, { memory }: CgroupMounts): string | null {

@@ -69,6 +69,11 @@ export function createFinder(deps: FinderDeps): Finder {
     },
     claimTree: (record) => claimTree(record, shared),
     heardFork(ppid, pid) {
+      // Told late: it was found meanwhile and is no new one.
+      const known = records.members.get(pid);
+      if (known?.goneMs === null && known.startTicks !== null) {
+        if (host.readStat(pid)?.startTicks === known.startTicks) return;
+      }
       const parent = records.members.get(ppid);
       if (parent?.goneMs !== null || pid === host.pid) {
         records.members.delete(pid);

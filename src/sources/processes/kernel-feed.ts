@@ -26,6 +26,9 @@ export interface KernelFeedHandlers {
 
 const PURPOSE = "sees agents start and die at once, and how what they start dies";
 
+/** Ends of agents are told by their pidfds; what comes by this way may come 20 ms late. */
+const AS_BULK = { events: EPOLL.IN, drain: true, bulk: true } as const;
+
 export interface KernelFeed {
   /** Never throws: without it processes are looked for. */
   open(): Promise<void>;
@@ -86,13 +89,7 @@ export function createKernelFeed(deps: KernelFeedDeps, handlers: KernelFeedHandl
       }
       try {
         connector = await deps.openProcConnector();
-        watch = deps.watcher.watch(connector.fd, {
-          events: EPOLL.IN,
-          drain: true,
-          // Ends of agents are told by their pidfds; what comes by this way may come 20 ms late.
-          bulk: true,
-          onWake,
-        });
+        watch = deps.watcher.watch(connector.fd, { ...AS_BULK, onWake });
       } catch (thrown) {
         if (connector) closeSync(connector.fd);
         close(messageOf(thrown));

@@ -67,6 +67,7 @@ test("without the log a death by SIGKILL is explained by the host's count, once"
     const { drafts, offer } = createSink();
     const report = createOomReport({
       ...common,
+      cgroupParent: "observer-00000000",
       registry: createFakeRegistry(agentOf(7, {})),
       offer,
       memory: createOomMemory(common.boot, { facts: createFacts(), log: common.log }),
@@ -107,7 +108,13 @@ test("memoryOf says what an agent uses, of its own cgroup or of its processes", 
       freezer: null,
     };
     const source = createMemorySource(
-      { watchPercent: 70, checkpointPercent: 80, freeze: true, freezeCapMs: 3_000 },
+      {
+        watchPercent: 70,
+        checkpointPercent: 80,
+        freeze: true,
+        freezeCapMs: 3_000,
+        cgroupParent: "observer-00000000",
+      },
       {
         ...common,
         mounts: noMounts,
@@ -131,3 +138,32 @@ test("memoryOf says what an agent uses, of its own cgroup or of its processes", 
     expect(source.memoryOf("9-9")).toBeNull();
     source.stop();
   }));
+
+test("a run that was killed before anyone told of it is known by the name of its cgroup", () => {
+  const common = commonDeps();
+  const { drafts, offer } = createSink();
+  const place = { mountPoint: "/sys/fs/cgroup/memory", root: "/" };
+  const mount = { ...place, version: 1 as const, controllers: ["memory"], readOnly: false };
+  const report = createOomReport({
+    ...common,
+    mounts: { unified: null, memory: mount, memoryVersion: 1, freezer: null },
+    cgroupParent: "observer-00000000",
+    registry: createFakeRegistry(),
+    offer,
+    memory: createOomMemory(common.boot, { facts: createFacts(), log: common.log }),
+  });
+  const kill = {
+    atUs: 1,
+    comm: "hog",
+    global: false,
+    anonRssBytes: 1,
+    totalVmBytes: 2,
+    limitCgroup: null,
+  };
+  const at = (seq: number, victimCgroup: string): void =>
+    report.logged({ ...kill, seq, victimPid: seq, victimCgroup }, { timeMs: 1, missed: false });
+  at(11, "/a/observer-00000000/run-abc1");
+  at(12, "/a/observer-11111111/run-abc1");
+  at(13, "/a/observer-00000000/run-abc1/below");
+  expect(drafts.map(({ sessionId }) => sessionId)).toEqual(["run-abc1", undefined, undefined]);
+});

@@ -47,6 +47,7 @@ function start(deps: Partial<Parameters<typeof startOomWatch>[0]>): OomWatch {
   const sink = createSink();
   const watch = startOomWatch({
     ...commonDeps(),
+    cgroupParent: "observer-00000000",
     registry: createFakeRegistry(),
     watcher,
     offer: sink.offer,

@@ -41,6 +41,19 @@ const SIGNAL_NAMES = new Map(
 // Compiled when a kind is first seen, then kept: there are as many as kinds.
 const compiled = new Map<EventKind, TypeCheck<ReturnType<typeof Type.Object>>>();
 
+/** Sources whose events have keys made of facts that a sender can guess: only observer itself speaks as these. */
+const OWN_SOURCES = new Set(["kernel", "observer"]);
+
+/**
+ * One native event of a sender, as `parseNative`. Who claims one of observer's own sources is shown as reporting it, so
+ * that a forged fact never takes the place of the real one.
+ */
+export function parseReported(raw: unknown, now: () => number): EventDraft {
+  const draft = parseNative(raw, now);
+  const { source } = draft;
+  return OWN_SOURCES.has(source) ? { ...draft, source: `reported:${source}` } : draft;
+}
+
 /**
  * One native event. Unknown fields are kept; `null` counts as absent; strings are made well-formed.
  * A call without `cost_usd` is priced where its model is known.

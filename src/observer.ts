@@ -5,11 +5,11 @@ import type { ApiDeps } from "./api/deps.ts";
 import { type Listening, listen } from "./api/listen.ts";
 import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
-import { createProtection } from "./checkpoints/protection.ts";
 import { apiDeps } from "./composition/api.ts";
 import { RECOVER_MS, startLoops, watchDisk } from "./composition/loops.ts";
 import { createParts, type ObserverIo, type Parts } from "./composition/parts.ts";
 import { startPipeline } from "./composition/pipeline.ts";
+import { startProtection } from "./composition/protection.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Settings } from "./config/settings.ts";
 import { systemClock } from "./core/clock.ts";
@@ -73,10 +73,8 @@ async function run(
   const { settings, log, checkpoints } = parts;
   const pipeline = startPipeline(parts, io);
   const disk = watchDisk(settings);
-  const protection = createProtection(
-    { workspaces: settings.workspaces, armed: settings["reactive.enabled"] },
-    { service: checkpoints, rows: parts.store.checkpointRows, log },
-  );
+  parts.notes.connect(pipeline.offer);
+  const protection = startProtection(parts, pipeline);
   let unready: string | null = "starting";
   const deps: ApiDeps = {
     ...apiDeps(parts, pipeline),
@@ -93,7 +91,7 @@ async function run(
   });
   const stopLoops = startLoops(parts, [
     { name: "disk", everyMs: DISK_CHECK_MS, round: disk.check },
-    { name: "protection", everyMs: RECOVER_MS, round: protection.check },
+    { name: "protection", everyMs: RECOVER_MS, round: protection.round },
   ]);
   await checkpoints.recover();
   await protection.check();

@@ -5,6 +5,7 @@ import { createAgentCrashDetector } from "./agent-crash.ts";
 import { createCallTracker } from "./calls.ts";
 import { createContextOverflowDetector } from "./context-overflow.ts";
 import { createDeadLoopDetector } from "./dead-loop.ts";
+import { createProtectionLostDetector } from "./protection-lost.ts";
 import { createRetryLimitDetector } from "./retry-limit.ts";
 import { createRetryStormDetector } from "./retry-storm.ts";
 import { createToolFailureDetector } from "./tool-failure.ts";
@@ -60,6 +61,7 @@ export function createDetectors(options: DetectorOptions): Detector[] {
     createDeadLoopDetector(options, tracker),
     createRetryLimitDetector(options, tracker),
     createContextOverflowDetector(),
+    createProtectionLostDetector(),
     createToolFailureDetector(tracker),
   ];
 }

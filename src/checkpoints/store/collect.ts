@@ -2,115 +2,152 @@
 
 import type { Database } from "bun:sqlite";
 import { unlinkSync } from "node:fs";
+import { messageOf, ObserverError } from "../../core/errors.ts";
 import { codeOf } from "../live-tree.ts";
-import { createBlobWriter, createBlobReader, type BlobReader } from "./blobs.ts";
+import { createBlobWriter, createBlobReader, type BlobReader, type BlobWriter } from "./blobs.ts";
 import { packPath } from "./layout.ts";
+import { dropLeftovers } from "./packs.ts";
+import { isNoSpace } from "./reserve.ts";
 import { createStoreTree, walkBlobs } from "./store-tree.ts";
 
 /** A pack is rewritten when less than this share of it is still needed. */
 const LIVE_SHARE_MIN = 0.5;
+/** Rows of one transaction: each may touch a page of its own, and a full disk has room for few (see reserve.ts). */
+const ROWS_AT_ONCE = 250;
 
 export interface Collected {
   blobs: number;
   /** Bytes of packs that were removed, less what was written anew. */
   freedBytes: number;
+  warnings: string[];
 }
 
 /**
  * Mark and sweep; needs the store's lock. A damaged manifest stops it before anything is removed, because
- * what it needed is then not known. Crash-safe: rows go in one transaction, files only after it.
+ * what it needed is then not known. Crash-safe: rows go first and are durable before a file goes, and what is left
+ * over is found by the next one. What needs no space comes first, so that it works on a full disk.
  */
 export function collect(store: string, db: Database): Collected {
-  const reader = createBlobReader(store, db);
-  const live = new Set<string>();
-  try {
-    for (const { ref } of db
-      .query<{ ref: string }, []>("SELECT DISTINCT ref FROM checkpoints")
-      .all())
-      mark(reader, ref, live);
-  } finally {
-    reader.close();
-  }
+  const live = marked(store, db);
+  dropLeftovers(store, db);
   const dead = db
-    .query<{ hash: Uint8Array }, []>("SELECT hash FROM blobs")
+    .query<{ hash: Uint8Array }, []>("SELECT hash FROM blobs ORDER BY hash")
     .all()
     .map((row) => row.hash)
     .filter((hash) => !live.has(Buffer.from(hash).toString("hex")));
-  if (dead.length > 0)
+  const remove = db.query("DELETE FROM blobs WHERE hash = ?");
+  for (let at = 0; at < dead.length; at += ROWS_AT_ONCE)
     db.transaction(() => {
-      const remove = db.query("DELETE FROM blobs WHERE hash = ?");
-      for (const hash of dead) remove.run(hash);
+      for (const hash of dead.slice(at, at + ROWS_AT_ONCE)) remove.run(hash);
     }).immediate();
-  return { blobs: dead.length, freedBytes: sweepPacks(store, db) };
+  return { blobs: dead.length, ...sweepPacks(store, db) };
 }
 
-function mark(reader: BlobReader, ref: string, live: Set<string>): void {
-  live.add(ref);
-  const tree = createStoreTree(reader, ref);
-  walkBlobs(
-    tree,
-    (hash) => {
-      if (live.has(hash)) return false;
-      live.add(hash);
-      return true;
-    },
-    reader,
-  );
+/** Hashes of everything that a checkpoint needs. */
+function marked(store: string, db: Database): Set<string> {
+  const reader = createBlobReader(store, db);
+  const live = new Set<string>();
+  try {
+    for (const { id, ref } of db
+      .query<{ id: string; ref: string }, []>("SELECT id, ref FROM checkpoints GROUP BY ref")
+      .all())
+      mark(reader, { id, ref }, live);
+  } finally {
+    reader.close();
+  }
+  return live;
+}
+
+function mark(reader: BlobReader, { id, ref }: { id: string; ref: string }, live: Set<string>) {
+  try {
+    live.add(ref);
+    walkBlobs(
+      createStoreTree(reader, ref),
+      (hash) => {
+        if (live.has(hash)) return false;
+        live.add(hash);
+        return true;
+      },
+      reader,
+    );
+  } catch (error) {
+    if (!(error instanceof ObserverError) || error.code !== "corrupt") throw error;
+    throw new ObserverError(
+      "corrupt",
+      `checkpoint ${id} is damaged, so it is not known what it needs: ${error.message}`,
+      { cause: error, detail: { checkpoint: id } },
+    );
+  }
 }
 
 interface PackUse {
   id: number;
   bytes: number;
+  /** Bytes and number of the blobs that are still needed. */
   live: number;
+  blobs: number;
 }
 
-function sweepPacks(store: string, db: Database): number {
+function sweepPacks(store: string, db: Database): Pick<Collected, "freedBytes" | "warnings"> {
   const packs = db
     .query<PackUse, []>(
-      `SELECT p.id, p.bytes, COALESCE(SUM(b.stored), 0) AS live
-       FROM packs p LEFT JOIN blobs b ON b.pack = p.id GROUP BY p.id ORDER BY p.id`,
+      `SELECT p.id, p.bytes, COALESCE(SUM(b.stored), 0) AS live, COUNT(b.hash) AS blobs
+       FROM packs p LEFT JOIN blobs b ON b.pack = p.id GROUP BY p.id ORDER BY live`,
     )
     .all();
-  let freed = 0;
-  for (const pack of packs) {
-    const needed = countIn(db, pack.id) > 0;
-    if (needed && (pack.bytes === 0 || pack.live / pack.bytes >= LIVE_SHARE_MIN)) continue;
-    if (needed) rewrite(store, db, pack.id);
-    db.query("DELETE FROM packs WHERE id = ?").run(pack.id);
-    remove(packPath(store, pack.id));
-    freed += pack.bytes - pack.live;
+  let freedBytes = 0;
+  for (const pack of packs.filter(({ blobs }) => blobs === 0)) {
+    removePack(store, db, pack.id);
+    freedBytes += pack.bytes;
   }
-  return freed;
-}
-
-function countIn(db: Database, pack: number): number {
-  const row = db
-    .query<{ n: number }, [number]>("SELECT COUNT(*) AS n FROM blobs WHERE pack = ?")
-    .get(pack);
-  return row?.n ?? 0;
-}
-
-/** Moves what is left of a pack to a new one; a blob that is broken stays broken and is dropped with its pack. */
-function rewrite(store: string, db: Database, pack: number): void {
-  // A new pack: appending to the last one could mean appending to the one that goes.
+  const thin = packs.filter(
+    ({ blobs, bytes, live }) => blobs > 0 && bytes > 0 && live / bytes < LIVE_SHARE_MIN,
+  );
+  if (thin.length === 0) return { freedBytes, warnings: [] };
+  // A new pack: appending to the last one could mean appending to one that goes.
   db.query("INSERT INTO packs (bytes) VALUES (0)").run();
   const writer = createBlobWriter(store, db);
   try {
-    const rows = db
-      .query<{ hash: Uint8Array }, [number]>("SELECT hash FROM blobs WHERE pack = ?")
-      .all(pack);
-    const lost = rows.filter((row) => !writer.move(Buffer.from(row.hash).toString("hex")));
-    writer.commit(() => {
-      for (const row of lost) db.query("DELETE FROM blobs WHERE hash = ?").run(row.hash);
-    });
+    for (const pack of thin) {
+      rewrite(db, writer, pack.id);
+      removePack(store, db, pack.id);
+      freedBytes += pack.bytes - pack.live;
+    }
+    return { freedBytes, warnings: [] };
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    // The pack stays as it is; the next time there may be room.
+    return {
+      freedBytes,
+      warnings: [`part of a pack was not taken back: ${messageOf(error)}`],
+    };
   } finally {
     writer.close();
+    dropLeftovers(store, db);
   }
 }
 
-function remove(path: string): void {
+/** Moves what is left of a pack; a blob that is broken stays so and is not trusted, one that is not there is forgotten. */
+function rewrite(db: Database, writer: BlobWriter, pack: number): void {
+  const rows = db
+    .query<{ hash: Uint8Array }, [number]>("SELECT hash FROM blobs WHERE pack = ?")
+    .all(pack);
+  const moved = rows.map((row) => ({
+    ...row,
+    as: writer.move(Buffer.from(row.hash).toString("hex")),
+  }));
+  writer.commit(() => {
+    for (const { hash, as } of moved) {
+      if (as === "gone") db.query("DELETE FROM blobs WHERE hash = ?").run(hash);
+      if (as === "broken") db.query("UPDATE blobs SET bad = 1 WHERE hash = ?").run(hash);
+    }
+  });
+}
+
+function removePack(store: string, db: Database, pack: number): void {
+  db.query("DELETE FROM packs WHERE id = ?").run(pack);
   try {
-    unlinkSync(path);
+    unlinkSync(packPath(store, pack));
   } catch (error) {
     if (codeOf(error) !== "ENOENT") throw error;
   }

@@ -14,6 +14,7 @@ import { HttpError, problemResponse, refusalOf } from "./problem.ts";
 import { json, type Route } from "./route.ts";
 import { browserRoutes } from "./routes/browser-routes.ts";
 import { checkpointRoutes } from "./routes/checkpoint-routes.ts";
+import { retentionRoutes } from "./routes/retention-routes.ts";
 import { eventRoutes } from "./routes/event-routes.ts";
 import { hookRoutes } from "./routes/hook-routes.ts";
 import { operationRoutes } from "./routes/operation-routes.ts";
@@ -66,6 +67,7 @@ function createRoutes(
     ...sessionRoutes(deps),
     ...interruptionRoutes(deps),
     ...checkpointRoutes(deps),
+    ...retentionRoutes(deps),
     ...statusRoutes(deps, parts.hub),
     ...browserRoutes({ settings: deps.settings, ...parts }),
   ];

@@ -71,8 +71,8 @@ export interface Backend {
   open(checkpoint: Checkpoint): OpenCheckpoint;
   /** What is there of a checkpoint whose answer was lost; undefined when nothing is. */
   exists(checkpoint: Checkpoint): Saved | undefined;
-  /** Removes the content of all of these. Nothing there is no error. */
-  delete(checkpoints: Checkpoint[]): Removed;
+  /** Removes the content of all of these. Nothing there is no error. `thorough`: room is short, so it may cost more. */
+  delete(checkpoints: Checkpoint[], options?: { thorough: boolean }): Removed;
   /** Reads everything of the checkpoint. */
   verify(checkpoint: Checkpoint, pace?: VerifyPace): VerifyResult;
   /** Hash of unchanged live content, where the backend remembers it. */

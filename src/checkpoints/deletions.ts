@@ -9,7 +9,7 @@ export interface Deletions {
   /** Rows of one backend that nothing else works on. Throws what the helper threw; then `finish` goes on with it. */
   remove(
     rows: Checkpoint[],
-    options: { background: boolean },
+    options: { background: boolean; thorough: boolean },
   ): Promise<{ deleted: Checkpoint[]; freedBytes: number }>;
   /** Finishes what was begun, also by an earlier process. Never throws. */
   finish(): Promise<void>;
@@ -20,7 +20,7 @@ export function createDeletions(parts: ServiceParts): Deletions {
   const running = new Set<string>();
   for (const id of notedDeletions(options.directory)) deleting.add(id);
 
-  const remove: Deletions["remove"] = async (rows, { background }) => {
+  const remove: Deletions["remove"] = async (rows, { background, thorough }) => {
     const ids = rows.map(({ id }) => id);
     for (const id of ids) {
       deleting.add(id);
@@ -29,7 +29,7 @@ export function createDeletions(parts: ServiceParts): Deletions {
     try {
       const { warnings, freedBytes } = await (background ? parts.background : parts.runner).run({
         op: "delete",
-        request: { checkpoints: rows, background },
+        request: { checkpoints: rows, background, thorough },
         deadlineMs: options.storeDeadlineMs,
       });
       for (const warning of warnings)
@@ -57,7 +57,7 @@ export function createDeletions(parts: ServiceParts): Deletions {
           continue;
         }
         try {
-          await remove([row], { background: true });
+          await remove([row], { background: true, thorough: false });
           deps.log.info("interrupted deletion finished", { id });
         } catch (error) {
           deps.log.warn("interrupted deletion not finished", { id, error: messageOf(error) });

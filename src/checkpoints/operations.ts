@@ -72,13 +72,13 @@ export function create(context: HelperContext, request: Operations["create"]["re
 /** All of one backend, so that the store is swept once. */
 export function remove(
   context: HelperContext,
-  { checkpoints, background }: Operations["delete"]["request"],
+  { checkpoints, background, thorough }: Operations["delete"]["request"],
 ): Removed {
   if (background) setPriority(BACKGROUND_NICE);
   const [first] = checkpoints;
   if (!first) return { warnings: [], freedBytes: 0 };
   note(context.directory, checkpoints);
-  return backendNamed(backendsOf(context), first.backend).delete(checkpoints);
+  return backendNamed(backendsOf(context), first.backend).delete(checkpoints, { thorough });
 }
 
 function note(directory: string, checkpoints: Checkpoint[]): void {

@@ -61,7 +61,10 @@ export interface Operations {
   };
   exists: { request: { checkpoint: Checkpoint }; answer: { saved: Saved | null } };
   /** All of one backend. */
-  delete: { request: { checkpoints: Checkpoint[]; background: boolean }; answer: Removed };
+  delete: {
+    request: { checkpoints: Checkpoint[]; background: boolean; thorough: boolean };
+    answer: Removed;
+  };
   verify: {
     request: { checkpoint: Checkpoint; background: boolean; bytesPerSecond?: number };
     answer: VerifyResult;

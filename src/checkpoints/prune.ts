@@ -89,8 +89,7 @@ export function createRetention(parts: ServiceParts, deletions: Deletions): Rete
       for (const { id } of batch.rows) tried.add(id);
       if (!(await removeBatch({ parts, deletions, run, result }, batch))) break;
       // What gave way may have freed little, because others hold the same content.
-      const forRoom = batch.removals.every(({ reason }) => ROOM_REASONS.has(reason));
-      roomStep = forRoom ? Math.min(roomStep * 2, BATCH_MAX) : 1;
+      roomStep = isForRoom(batch.removals) ? Math.min(roomStep * 2, BATCH_MAX) : 1;
     }
     return result;
   };
@@ -174,6 +173,10 @@ function oneBatch({ deps, inUse, deleting }: ServiceParts, due: Removal[]): Batc
   return batch;
 }
 
+function isForRoom(removals: Removal[]): boolean {
+  return removals.every(({ reason }) => ROOM_REASONS.has(reason));
+}
+
 /** False when it had to give way: then the rest waits for the next round. */
 async function removeBatch(
   work: { parts: ServiceParts; deletions: Deletions; run: Run; result: PruneResult },
@@ -182,7 +185,11 @@ async function removeBatch(
   const { parts, deletions, run, result } = work;
   const { log, metrics } = parts.deps;
   try {
-    const { freedBytes } = await deletions.remove(rows, { background: run.background });
+    const { background } = run;
+    const { freedBytes } = await deletions.remove(rows, {
+      background,
+      thorough: isForRoom(removals),
+    });
     result.items.push(...removals);
     result.freed_bytes += freedBytes;
     for (const { id, workspace, reason, bytes } of removals) {

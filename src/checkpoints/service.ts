@@ -185,7 +185,7 @@ function keeping(
           throw new ObserverError("conflict", `Cannot delete checkpoint ${id}: it is pinned`);
         if (inUse.has(id) || row.status === "pending")
           throw new ObserverError("busy", `Cannot delete checkpoint ${id}: it is being worked on`);
-        const { deleted } = await deletions.remove([row], { background: false });
+        const { deleted } = await deletions.remove([row], { background: false, thorough: false });
         return deleted[0] ?? row;
       }),
   };

@@ -30,6 +30,9 @@ export function guardBytes(
   return Math.min(keepFreeBytes, Math.floor((sizeBytes * keepFreePercent) / 100));
 }
 
+/** The unit of `stat`. */
+const BLOCK_BYTES = 512;
+
 /** What the content store occupies; its packs are nearly all of it. */
 export function usedBytes(store: string): number {
   let bytes = 0;
@@ -37,7 +40,7 @@ export function usedBytes(store: string): number {
     if (!existsSync(directory)) continue;
     for (const name of readdirSync(directory)) {
       const stat = statSync(join(directory, name), { throwIfNoEntry: false });
-      if (stat?.isFile()) bytes += stat.size;
+      if (stat?.isFile()) bytes += stat.blocks * BLOCK_BYTES;
     }
   }
   return bytes;

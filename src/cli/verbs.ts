@@ -84,7 +84,6 @@ export const VERBS_LATER: readonly string[] = [
   "resume",
   "kill",
   "playbooks",
-  "checkpoint prune",
   "hooks",
   "hook",
   "export",

@@ -22,6 +22,10 @@ function open() {
     },
     close: { args: [FFIType.i32], returns: FFIType.i32 },
     syncfs: { args: [FFIType.i32], returns: FFIType.i32 },
+    fallocate: {
+      args: [FFIType.i32, FFIType.i32, FFIType.i64_fast, FFIType.i64_fast],
+      returns: FFIType.i32,
+    },
     __errno_location: { args: [], returns: FFIType.ptr },
   }).symbols;
 }

@@ -14,7 +14,7 @@ import { listRoute } from "./resource-routes.ts";
 
 /** Longest label; it is shown in one column of a list. */
 const LABEL_LENGTH_MAX = 200;
-const PATH_LENGTH_MAX = 4_096;
+export const PATH_LENGTH_MAX = 4_096;
 
 // Unknown fields are refused: a misspelt "dry_run" must not restore in earnest.
 const strict = { additionalProperties: false };
@@ -96,7 +96,7 @@ function writeRoutes(deps: ApiDeps): Route[] {
       body: PinBody,
       async handle(call) {
         const { id } = await resolve(call, deps);
-        const { pinned = true } = await readBody(call, { deps, schema: PinBody });
+        const { pinned = true } = await readCommand(call, { deps, schema: PinBody });
         return json(checkpointView(await service.pin(id, pinned)));
       },
     },
@@ -124,8 +124,8 @@ function resolve(
   return resolveCheckpoint(deps.checkpointRows, { name: params["id"] ?? "", ...options });
 }
 
-/** An empty body means that no field is given. */
-async function readBody<S extends TObject>(
+/** The object that a command carries. An empty body means that no field is given. */
+export async function readCommand<S extends TObject>(
   call: Call,
   { deps, schema }: { deps: ApiDeps; schema: S },
 ): Promise<Static<S>> {
@@ -136,7 +136,7 @@ async function readBody<S extends TObject>(
 }
 
 async function create(call: Call, deps: ApiDeps): Promise<Response> {
-  const { workspace, label } = await readBody(call, { deps, schema: CreateBody });
+  const { workspace, label } = await readCommand(call, { deps, schema: CreateBody });
   const request: CreateRequest = { workspace, kind: "manual", reason: "manual" };
   if (label !== undefined) request.label = label;
   const checkpoint = await deps.checkpoints.create(request);
@@ -153,7 +153,7 @@ async function create(call: Call, deps: ApiDeps): Promise<Response> {
 }
 
 async function restore(call: Call, deps: ApiDeps): Promise<Response> {
-  const { path, freeze, force, dry_run } = await readBody(call, { deps, schema: RestoreBody });
+  const { path, freeze, force, dry_run } = await readCommand(call, { deps, schema: RestoreBody });
   const request: Parameters<CheckpointService["restore"]>[0] = {
     id: (await resolve(call, deps)).id,
     dryRun: dry_run ?? false,

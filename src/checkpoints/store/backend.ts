@@ -41,7 +41,7 @@ export function createStoreBackend(facts: BackendFacts): Backend {
       };
     },
     exists: (checkpoint) => exists(store, checkpoint),
-    delete: (checkpoints) => remove(store, facts, checkpoints),
+    delete: (checkpoints, options) => remove(store, facts, { checkpoints, ...options }),
     verify: (checkpoint, pace) => verifyStored(store, checkpoint, pace),
     knownHashes: (workspace) => knownHashes(store, workspace),
   };
@@ -154,20 +154,29 @@ function exists(store: string, checkpoint: Checkpoint): Saved | undefined {
   return { ...saved, verified: true };
 }
 
+interface RemoveJob {
+  checkpoints: Checkpoint[];
+  thorough?: boolean;
+}
+
 /** Once more with the reserve, where the file system is too full for SQLite to write what frees space. */
-function remove(store: string, facts: BackendFacts, checkpoints: Checkpoint[]): Removed {
+function remove(store: string, facts: BackendFacts, job: RemoveJob): Removed {
   if (!existsSync(store)) return { warnings: [], freedBytes: 0 };
   try {
-    return removeOnce(store, facts, checkpoints);
+    return removeOnce(store, facts, job);
   } catch (error) {
     if (!isNoSpace(error) || !spendReserve(store)) throw error;
-    return removeOnce(store, facts, checkpoints);
+    return removeOnce(store, facts, job);
   } finally {
     keepReserve(store);
   }
 }
 
-function removeOnce(store: string, facts: BackendFacts, checkpoints: Checkpoint[]): Removed {
+function removeOnce(
+  store: string,
+  facts: BackendFacts,
+  { checkpoints, thorough }: RemoveJob,
+): Removed {
   const lock = lockStore(store, facts.lockWaitMs);
   let db: Database | undefined;
   try {
@@ -176,8 +185,8 @@ function removeOnce(store: string, facts: BackendFacts, checkpoints: Checkpoint[
     db.transaction(() => {
       for (const { id } of checkpoints) forget.run(id);
     }).immediate();
-    const { freedBytes, warnings } = collect(store, db);
-    return { freedBytes, warnings };
+    const { freedBytes } = collect(store, db, thorough);
+    return { freedBytes, warnings: [] };
   } catch (error) {
     if (!(error instanceof ObserverError) || isBrokenIndex(error)) throw error;
     return { warnings: [`space was not taken back: ${error.message}`], freedBytes: 0 };

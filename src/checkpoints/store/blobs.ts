@@ -5,7 +5,7 @@ import { closeSync, openSync } from "node:fs";
 import { ObserverError } from "../../core/errors.ts";
 import { codeOf } from "../live-tree.ts";
 import { packPath } from "./layout.ts";
-import { RAW, readAt, ZSTD } from "./pack-format.ts";
+import { isWhole, RAW, readAt, unpack, ZSTD } from "./pack-format.ts";
 import { createPacker } from "./packs.ts";
 
 /** Committed at this much new content, so that a killed first checkpoint does not begin again at zero. */
@@ -97,39 +97,6 @@ export function createBlobReader(store: string, db: Database): BlobReader {
 
 function key(hash: string): Buffer {
   return Buffer.from(hash, "hex");
-}
-
-/** The content of a blob as it is stored. Throws `corrupt` unless it is what its hash says. */
-function unpack(
-  hash: string,
-  { stored, size, codec }: Omit<BlobRow, "pack" | "offset">,
-  data: Buffer,
-): Buffer {
-  if (data.length !== stored)
-    throw new ObserverError("corrupt", `Content ${hash} is cut short in its pack`);
-  let bytes: Buffer;
-  try {
-    bytes = codec === ZSTD ? Bun.zstdDecompressSync(data) : data;
-  } catch (error) {
-    throw new ObserverError("corrupt", `Content ${hash} cannot be decompressed`, { cause: error });
-  }
-  if (bytes.length !== size || sha256(bytes) !== hash)
-    throw new ObserverError("corrupt", `Content ${hash} is not what was stored`);
-  return bytes;
-}
-
-/** Whether the bytes as stored are what the hash says. */
-export function isWhole(
-  hash: string,
-  row: Omit<BlobRow, "pack" | "offset">,
-  data: Buffer,
-): boolean {
-  try {
-    unpack(hash, row, data);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Needs the store's lock. `keepFreeBytes`: see `createPacker`. */

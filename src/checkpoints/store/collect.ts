@@ -1,33 +1,40 @@
 // Takes back the space of content that no checkpoint needs any more.
 
 import type { Database } from "bun:sqlite";
-import { unlinkSync } from "node:fs";
-import { messageOf, ObserverError } from "../../core/errors.ts";
+import { closeSync, fdatasyncSync, fstatSync, openSync, unlinkSync } from "node:fs";
+import { ObserverError } from "../../core/errors.ts";
+import { punchHole } from "../../kernel/punch-hole.ts";
 import { codeOf } from "../live-tree.ts";
+import { usedBytes } from "../space.ts";
 import { createBlobWriter, createBlobReader, type BlobReader, type BlobWriter } from "./blobs.ts";
 import { packPath } from "./layout.ts";
+import { HEAD_BYTES, PACK_START } from "./pack-format.ts";
 import { dropLeftovers } from "./packs.ts";
 import { isNoSpace } from "./reserve.ts";
 import { createStoreTree, walkBlobs } from "./store-tree.ts";
 
-/** A pack is rewritten when less than this share of it is still needed. */
+/** A pack is rewritten when less than this share of it is still needed; more where room is short. */
 const LIVE_SHARE_MIN = 0.5;
+const LIVE_SHARE_MIN_THOROUGH = 0.9;
 /** Rows of one transaction: each may touch a page of its own, and a full disk has room for few (see reserve.ts). */
 const ROWS_AT_ONCE = 250;
+/** Holes smaller than a page free nothing. */
+const HOLE_BYTES_MIN = 4_096;
 
 export interface Collected {
   blobs: number;
-  /** Bytes of packs that were removed, less what was written anew. */
+  /** What the store occupies less than before. */
   freedBytes: number;
-  warnings: string[];
 }
 
 /**
  * Mark and sweep; needs the store's lock. A damaged manifest stops it before anything is removed, because
  * what it needed is then not known. Crash-safe: rows go first and are durable before a file goes, and what is left
  * over is found by the next one. What needs no space comes first, so that it works on a full disk.
+ * `thorough`: for the sake of room more is rewritten.
  */
-export function collect(store: string, db: Database): Collected {
+export function collect(store: string, db: Database, thorough = false): Collected {
+  const usedBefore = usedBytes(store);
   const live = marked(store, db);
   dropLeftovers(store, db);
   const dead = db
@@ -40,7 +47,9 @@ export function collect(store: string, db: Database): Collected {
     db.transaction(() => {
       for (const hash of dead.slice(at, at + ROWS_AT_ONCE)) remove.run(hash);
     }).immediate();
-  return { blobs: dead.length, ...sweepPacks(store, db) };
+  const liveShareMin = thorough ? LIVE_SHARE_MIN_THOROUGH : LIVE_SHARE_MIN;
+  sweepPacks(store, db, liveShareMin);
+  return { blobs: dead.length, freedBytes: Math.max(0, usedBefore - usedBytes(store)) };
 }
 
 /** Hashes of everything that a checkpoint needs. */
@@ -88,42 +97,64 @@ interface PackUse {
   blobs: number;
 }
 
-function sweepPacks(store: string, db: Database): Pick<Collected, "freedBytes" | "warnings"> {
+function sweepPacks(store: string, db: Database, liveShareMin: number): void {
   const packs = db
     .query<PackUse, []>(
       `SELECT p.id, p.bytes, COALESCE(SUM(b.stored), 0) AS live, COUNT(b.hash) AS blobs
        FROM packs p LEFT JOIN blobs b ON b.pack = p.id GROUP BY p.id ORDER BY live`,
     )
     .all();
-  let freedBytes = 0;
-  for (const pack of packs.filter(({ blobs }) => blobs === 0)) {
-    removePack(store, db, pack.id);
-    freedBytes += pack.bytes;
-  }
+  for (const { id, blobs } of packs) if (blobs === 0) removePack(store, db, id);
   const thin = packs.filter(
-    ({ blobs, bytes, live }) => blobs > 0 && bytes > 0 && live / bytes < LIVE_SHARE_MIN,
+    ({ blobs, bytes, live }) => blobs > 0 && bytes > 0 && live / bytes < liveShareMin,
   );
-  if (thin.length === 0) return { freedBytes, warnings: [] };
+  const left = new Set(thin.map(({ id }) => id));
+  if (left.size === 0) return;
+  try {
+    rewriteAll(store, db, left);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    dropLeftovers(store, db);
+    // No room for a copy of what is still needed: then what is not is cut out of the packs where they lie.
+    for (const pack of left) punchDead(store, db, pack);
+  }
+}
+
+/** A pack is done, and taken from `packs`, when all of it that is needed lies durably in another one. */
+function rewriteAll(store: string, db: Database, packs: Set<number>): void {
   // A new pack: appending to the last one could mean appending to one that goes.
   db.query("INSERT INTO packs (bytes) VALUES (0)").run();
   const writer = createBlobWriter(store, db);
   try {
-    for (const pack of thin) {
-      rewrite(db, writer, pack.id);
-      removePack(store, db, pack.id);
-      freedBytes += pack.bytes - pack.live;
+    for (const pack of [...packs]) {
+      rewrite(db, writer, pack);
+      removePack(store, db, pack);
+      packs.delete(pack);
     }
-    return { freedBytes, warnings: [] };
-  } catch (error) {
-    if (!isNoSpace(error)) throw error;
-    // The pack stays as it is; the next time there may be room.
-    return {
-      freedBytes,
-      warnings: [`part of a pack was not taken back: ${messageOf(error)}`],
-    };
   } finally {
     writer.close();
-    dropLeftovers(store, db);
+  }
+}
+
+/** Gives back what lies between the blobs that are still needed. */
+function punchDead(store: string, db: Database, pack: number): void {
+  const rows = db
+    .query<{ offset: number; stored: number }, [number]>(
+      "SELECT offset, stored FROM blobs WHERE pack = ? ORDER BY offset",
+    )
+    .all(pack);
+  const fd = openSync(packPath(store, pack), "r+");
+  try {
+    let at = PACK_START.length;
+    const end = { offset: fstatSync(fd).size + HEAD_BYTES, stored: 0 };
+    for (const { offset, stored } of [...rows, end]) {
+      const gap = offset - HEAD_BYTES - at;
+      if (gap >= HOLE_BYTES_MIN && !punchHole(fd, at, gap)) break;
+      at = offset + stored;
+    }
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

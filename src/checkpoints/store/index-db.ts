@@ -1,7 +1,7 @@
 // The store's index: where each blob lies, which checkpoints there are, and what was seen of each file.
 
 import { Database } from "bun:sqlite";
-import { chmodSync, existsSync, readdirSync, truncateSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { messageOf, ObserverError } from "../../core/errors.ts";
 import { codeOf } from "../live-tree.ts";
 import { indexPath, lockPath, packsIn, PRIVATE_FILE } from "./layout.ts";
@@ -26,6 +26,8 @@ PRAGMA user_version = 1;
 
 /** Readers and the one writer share the index; a commit takes milliseconds. */
 const BUSY_MS = 10_000;
+/** What SQLite may keep beside the file; `-wal` and `-shm` of observer 0.1. */
+export const INDEX_PARTS = ["-journal", "-wal", "-shm"];
 const TABLES = ["packs", "blobs", "checkpoints", "seen"];
 /** What SQLite says of a file that is no database of ours, or no longer. */
 const BROKEN = /^SQLITE_(CORRUPT|NOTADB)/;
@@ -43,7 +45,7 @@ export function openIndex(store: string, use: IndexUse): Database {
     return createIndex(indexPath(store));
   }
   try {
-    const db = use === "read" ? openReadonly(store) : openWritable(indexPath(store));
+    const db = use === "read" ? openReadable(store) : openWritable(indexPath(store));
     if (use === "create" && !hasPacks(store)) db.run(SCHEMA);
     // Throws where the tables are not there or not readable.
     for (const table of TABLES) db.query(`SELECT 1 FROM ${table} LIMIT 1`).get();
@@ -54,15 +56,17 @@ export function openIndex(store: string, use: IndexUse): Database {
   }
 }
 
-/** A new index with its tables, at any path. */
+/** A new index with its tables, at any path. What SQLite left of another one there must not be taken for its own. */
 export function createIndex(path: string): Database {
+  for (const part of INDEX_PARTS) rmSync(path + part, { force: true });
   const db = openWritable(path);
   db.run(SCHEMA);
   return db;
 }
 
-function openReadonly(store: string): Database {
-  const db = new Database(indexPath(store), { readonly: true });
+/** Nothing is written, except what undoes the commit of a writer that was killed in it. */
+function openReadable(store: string): Database {
+  const db = new Database(indexPath(store), { readwrite: true, create: false });
   db.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
   return db;
 }
@@ -71,7 +75,9 @@ function openWritable(path: string): Database {
   const db = new Database(path, { create: true });
   chmodSync(path, PRIVATE_FILE);
   db.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
-  db.run("PRAGMA journal_mode = WAL");
+  // Not a write-ahead log: its shared memory is a mapped file, and on a full disk touching it kills the process
+  // (measured: SIGBUS on ext4). A helper opens and closes the index once, so that a log saves no sync either.
+  db.run("PRAGMA journal_mode = TRUNCATE");
   // A checkpoint that was reported must be there after a power loss.
   db.run("PRAGMA synchronous = FULL");
   return db;

@@ -1,6 +1,7 @@
 // How blobs lie in a pack: each behind a head of its own, so that a lost index can be made again from the packs alone.
 
 import { fstatSync, readSync } from "node:fs";
+import { ObserverError } from "../../core/errors.ts";
 
 /** First bytes of a pack whose blobs have heads. */
 export const PACK_START = Buffer.from("observer pack 2\n", "latin1");
@@ -96,4 +97,33 @@ function nextMark(fd: number, from: number, size: number): number {
     if (found !== -1) return at + found;
   }
   return size;
+}
+
+/** The content of a blob as it is stored. Throws `corrupt` unless it is what its hash says. */
+export function unpack(
+  hash: string,
+  { stored, size, codec }: Omit<Head, "hash">,
+  data: Buffer,
+): Buffer {
+  if (data.length !== stored)
+    throw new ObserverError("corrupt", `Content ${hash} is cut short in its pack`);
+  let bytes: Buffer;
+  try {
+    bytes = codec === ZSTD ? Bun.zstdDecompressSync(data) : data;
+  } catch (error) {
+    throw new ObserverError("corrupt", `Content ${hash} cannot be decompressed`, { cause: error });
+  }
+  if (bytes.length !== size || new Bun.CryptoHasher("sha256").update(bytes).digest("hex") !== hash)
+    throw new ObserverError("corrupt", `Content ${hash} is not what was stored`);
+  return bytes;
+}
+
+/** Whether the bytes as stored are what the hash says. */
+export function isWhole(hash: string, row: Omit<Head, "hash">, data: Buffer): boolean {
+  try {
+    unpack(hash, row, data);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -10,6 +10,7 @@ import {
   ftruncateSync,
   openSync,
   readdirSync,
+  renameSync,
   statfsSync,
   unlinkSync,
   writeSync,
@@ -19,12 +20,22 @@ import { ObserverError } from "../../core/errors.ts";
 import { formatSize } from "../../core/units.ts";
 import { codeOf } from "../live-tree.ts";
 import { packPath, packsIn, PRIVATE_FILE } from "./layout.ts";
-import { encodeHead, hasHeads, type Head, HEAD_BYTES, PACK_START } from "./pack-format.ts";
+import {
+  encodeHead,
+  hasHeads,
+  type Head,
+  HEAD_BYTES,
+  isWhole,
+  PACK_START,
+  readAt,
+} from "./pack-format.ts";
 
 /** A pack is closed at this size: small enough to rewrite when most of it is dead, large enough to be few. */
 const PACK_BYTES_MAX = 64 * 1024 * 1024;
 /** Small blobs are gathered to this size before they are written: one call for hundreds of files. */
 const GATHER_BYTES = 1024 * 1024;
+/** Of a file that cannot be used any more and is kept for a person to look at. */
+export const ASIDE = ".bad";
 
 export interface Packer {
   /** `offset`: where the blob's own bytes begin, behind its head. */
@@ -46,9 +57,9 @@ interface Current {
  * `keepFreeBytes`: writing stops with `no_space` when less than this would stay free on the file system.
  */
 export function createPacker(store: string, db: Database, keepFreeBytes = 0): Packer {
-  const damaged = dropLeftovers(store, db);
+  dropLeftovers(store, db);
   const next = nextNumber(db);
-  let current = lastPack(db, store, damaged) ?? { id: next, bytes: 0 };
+  let current = lastPack(db, store) ?? { id: next, bytes: 0 };
   let fd: number | undefined;
   let created = false;
   let gathered: Uint8Array[] = [];
@@ -124,11 +135,10 @@ function nextNumber(db: Database): number {
   return (used?.seq ?? 0) + 1;
 }
 
-/** The pack to go on with; none when it is damaged or of an older form: then a new one is begun. */
-function lastPack(db: Database, store: string, damaged: Set<number>): Current | undefined {
+/** The pack to go on with; none when it is of an older form: then a new one is begun. */
+function lastPack(db: Database, store: string): Current | undefined {
   const last = db.query<Current, []>("SELECT id, bytes FROM packs ORDER BY id DESC LIMIT 1").get();
-  if (!last || damaged.has(last.id)) return undefined;
-  if (last.bytes === 0) return last;
+  if (!last || last.bytes === 0) return last ?? undefined;
   const fd = openSync(packPath(store, last.id), "r");
   try {
     return hasHeads(fd) ? last : undefined;
@@ -156,11 +166,9 @@ function writeAll(fd: number, data: Uint8Array, offset: number): void {
 
 /**
  * Bytes beyond what the index knows belong to a writer that died before its commit. Content in a pack that is
- * gone, cut short or unreadable is not trusted any more: it is stored anew when it comes again. Returns such packs.
+ * gone, cut short or unreadable is not trusted any more: it is stored anew when it comes again.
  */
-export function dropLeftovers(store: string, db: Database): Set<number> {
-  const present = new Set<number>();
-  const damaged = new Set<number>();
+export function dropLeftovers(store: string, db: Database): void {
   const known = new Map(
     db
       .query<Current, []>("SELECT id, bytes FROM packs")
@@ -173,18 +181,52 @@ export function dropLeftovers(store: string, db: Database): Set<number> {
       unlinkSync(path);
       continue;
     }
-    present.add(pack);
     const size = truncateTo(path, bytes);
+    if (size === undefined) {
+      renameSync(path, `${path}${ASIDE}`);
+      continue;
+    }
+    known.delete(pack);
     if (size >= bytes) continue;
-    damaged.add(pack);
-    distrust(db, pack, size);
+    checkPack(store, db, pack);
+    db.query("UPDATE packs SET bytes = ? WHERE id = ?").run(size, pack);
   }
   for (const [pack, bytes] of known) {
-    if (present.has(pack) || bytes === 0) continue;
-    damaged.add(pack);
-    distrust(db, pack, 0);
+    if (bytes === 0) continue;
+    checkPack(store, db, pack);
+    db.query("DELETE FROM packs WHERE id = ?").run(pack);
   }
-  return damaged;
+}
+
+/** Reads every blob that a damaged pack should hold, and takes the trust from those that are not whole. */
+export function checkPack(store: string, db: Database, pack: number): void {
+  const rows = db
+    .query<
+      { hash: Uint8Array; offset: number; stored: number; size: number; codec: number },
+      [number]
+    >("SELECT hash, offset, stored, size, codec FROM blobs WHERE pack = ? AND bad = 0")
+    .all(pack);
+  // By its place too: the collector may have moved it since.
+  const distrust = db.query("UPDATE blobs SET bad = 1 WHERE hash = ? AND pack = ?");
+  const fd = openIfThere(packPath(store, pack));
+  try {
+    for (const row of rows) {
+      const hash = Buffer.from(row.hash).toString("hex");
+      if (fd === undefined || !isWhole(hash, row, readAt(fd, row.offset, row.stored)))
+        distrust.run(row.hash, pack);
+    }
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** The pack files by their numbers; other names in the directory are none of ours. */
@@ -193,12 +235,6 @@ export function packFiles(store: string): { path: string; pack: number }[] {
     const match = /^(\d{6,})\.pack$/.exec(name);
     return match ? [{ path: join(packsIn(store), name), pack: Number(match[1]) }] : [];
   });
-}
-
-function distrust(db: Database, pack: number, size: number): void {
-  db.query(
-    "UPDATE blobs SET bad = 1 WHERE pack = ?1 AND (offset + stored > ?2 OR ?2 = 0) AND bad = 0",
-  ).run(pack, size);
 }
 
 export function syncDirectory(path: string): void {
@@ -210,14 +246,14 @@ export function syncDirectory(path: string): void {
   }
 }
 
-/** The file's size before; 0 when it cannot be opened at all. */
-function truncateTo(path: string, bytes: number): number {
+/** The file's size before; undefined when it cannot be opened. */
+function truncateTo(path: string, bytes: number): number | undefined {
   let fd: number;
   try {
     fd = openSync(path, "r+");
   } catch (error) {
     if (codeOf(error) === "EROFS") throw error;
-    return 0;
+    return undefined;
   }
   try {
     const { size } = fstatSync(fd);

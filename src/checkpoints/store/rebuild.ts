@@ -4,12 +4,12 @@ import type { Database } from "bun:sqlite";
 import { closeSync, existsSync, fstatSync, openSync, renameSync, rmSync } from "node:fs";
 import { messageOf } from "../../core/errors.ts";
 import type { Saved } from "../backend.ts";
-import { createBlobReader, isWhole } from "./blobs.ts";
-import { createIndex, isBrokenIndex, lockStore, openIndex } from "./index-db.ts";
+import { createBlobReader } from "./blobs.ts";
+import { createIndex, INDEX_PARTS, isBrokenIndex, lockStore, openIndex } from "./index-db.ts";
 import { ensureStore, indexPath } from "./layout.ts";
 import { decodeManifest } from "./objects.ts";
-import { readAt, scanPack } from "./pack-format.ts";
-import { packFiles, syncDirectory } from "./packs.ts";
+import { isWhole, readAt, scanPack } from "./pack-format.ts";
+import { ASIDE, packFiles, syncDirectory } from "./packs.ts";
 
 /** What observer's own rows know of a checkpoint in the store; the rest is in its manifest. */
 export interface KnownCheckpoint {
@@ -39,11 +39,6 @@ export interface MendRequest {
   /** Whether all of the index is checked; else only whether it opens. */
   thorough: boolean;
 }
-
-/** Kept for a person to look at, the newest one only. */
-const ASIDE = ".bad";
-/** SQLite's own files of the same database. */
-const PARTS = ["-wal", "-shm"];
 
 /**
  * Null when the index is sound. Else the broken one is set aside and a new one is made of every blob whose bytes
@@ -84,7 +79,7 @@ function rebuild(
 ): Rebuilt {
   const setAside = putAside(store);
   const path = `${indexPath(store)}.new`;
-  for (const part of ["", ...PARTS]) rmSync(path + part, { force: true });
+  rmSync(path, { force: true });
   const db = createIndex(path);
   const done: Rebuilt = {
     reason,
@@ -100,12 +95,10 @@ function rebuild(
       for (const file of packFiles(store)) addPack(db, file, done);
     })();
     db.transaction(() => addCheckpoints(store, db, { known, done }))();
-    // So that the one file holds everything before it gets its name.
-    db.run("PRAGMA wal_checkpoint(TRUNCATE)");
   } finally {
     db.close();
   }
-  for (const part of PARTS) rmSync(path + part, { force: true });
+  for (const part of INDEX_PARTS) rmSync(path + part, { force: true });
   renameSync(path, indexPath(store));
   syncDirectory(store);
   return done;
@@ -113,14 +106,15 @@ function rebuild(
 
 function putAside(store: string): string | null {
   const path = indexPath(store);
-  if (!existsSync(path)) return null;
-  for (const part of PARTS) {
+  const there = existsSync(path);
+  // The index first: without its journal it could be taken for a sound one.
+  if (there) renameSync(path, path + ASIDE);
+  for (const part of INDEX_PARTS) {
     rmSync(`${path}${ASIDE}${part}`, { force: true });
-    // What was written last is in the log; a new index must not find it.
+    // It belongs to the old index; a new one must not find it.
     if (existsSync(path + part)) renameSync(path + part, `${path}${ASIDE}${part}`);
   }
-  renameSync(path, path + ASIDE);
-  return path + ASIDE;
+  return there ? path + ASIDE : null;
 }
 
 function addPack(

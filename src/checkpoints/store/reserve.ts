@@ -14,7 +14,7 @@ import { ObserverError } from "../../core/errors.ts";
 import { codeOf } from "../live-tree.ts";
 import { PRIVATE_FILE } from "./layout.ts";
 
-/** SQLite's shared memory file, and the log of some transactions of `collect`. */
+/** The journals of some transactions of `collect`. */
 const RESERVE_BYTES = 4 * 1024 * 1024;
 /** It is not made while less than this many times its size is free. */
 const ROOM_FACTOR = 4;

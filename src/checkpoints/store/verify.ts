@@ -1,11 +1,13 @@
 // Reads a checkpoint of the store back, every piece of it.
 
+import type { Database } from "bun:sqlite";
 import type { Checkpoint, VerifyResult } from "../../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../../core/errors.ts";
 import type { VerifyPace } from "../backend.ts";
 import { shown } from "../byte-path.ts";
 import { createBlobReader, type BlobReader } from "./blobs.ts";
 import { openIndex } from "./index-db.ts";
+import { checkPack } from "./packs.ts";
 import { createStoreTree, walkBlobs } from "./store-tree.ts";
 
 /** A blob that many files share is read once; each of the files is named when it is broken. */
@@ -48,7 +50,7 @@ export function verifyStored(
         },
         blobs,
       );
-    markBad(db, checked);
+    markBad(store, db, checked);
   } finally {
     blobs.close();
     db.close();
@@ -75,9 +77,17 @@ function isSound(
 }
 
 /** So that the next capture stores the same content anew, which mends this checkpoint as well. */
-function markBad(db: ReturnType<typeof openIndex>, checked: Map<string, boolean>): void {
-  const update = db.query("UPDATE blobs SET bad = 1 WHERE hash = ?");
-  for (const [hash, good] of checked) if (!good) update.run(Buffer.from(hash, "hex"));
+function markBad(store: string, db: Database, checked: Map<string, boolean>): void {
+  const find = db.query<{ pack: number }, [Buffer]>(
+    "SELECT pack FROM blobs WHERE hash = ? AND bad = 0",
+  );
+  const packs = new Set<number>();
+  for (const [hash, good] of checked) {
+    const row = good ? null : find.get(Buffer.from(hash, "hex"));
+    if (row) packs.add(row.pack);
+  }
+  // Damage rarely comes alone, and nothing of it may be used again.
+  for (const pack of packs) checkPack(store, db, pack);
 }
 
 /** The checkpoint's manifest. Throws `not_found` when it never held content. */

@@ -222,6 +222,7 @@ describe("documents", () => {
       "retry_storm",
       "context_overflow",
       "agent_crash",
+      "protection_lost",
       "tool_failure",
     ];
     expect(types.filter((type) => !new RegExp(`^#+ .*\`?${type}`, "m").test(page))).toEqual([]);

@@ -28,6 +28,7 @@ import {
   isWhole,
   PACK_START,
   readAt,
+  ZSTD,
 } from "./pack-format.ts";
 
 /** A pack is closed at this size: small enough to rewrite when most of it is dead, large enough to be few. */
@@ -108,8 +109,8 @@ export function createPacker(store: string, db: Database, keepFreeBytes = 0): Pa
       const large = data.length >= GATHER_BYTES;
       if (large) flush();
       const place = { pack: current.id, offset: current.bytes };
-      // Callers use their buffers again.
-      gather(large ? data : Uint8Array.from(data));
+      // Callers use their own buffers again; compressed bytes are nobody else's.
+      gather(large || head.codec === ZSTD ? data : new Uint8Array(data));
       lengths.set(current.id, current.bytes);
       if (gatheredBytes >= GATHER_BYTES) flush();
       return place;

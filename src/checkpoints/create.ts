@@ -49,7 +49,7 @@ export function createCreator(parts: ServiceParts, retention: Retention): Creato
       done = await attempt(parts, { row, include, retention });
     } catch (error) {
       // No room: the row tells it too, but the one who asked must hear why.
-      finish({ ...unsettled(row, error), durationMs: timed() });
+      finish({ ...unsettled(deps.rows.get(row.id) ?? row, error), durationMs: timed() });
       throw error;
     } finally {
       parts.inUse.delete(row.id);
@@ -171,6 +171,7 @@ async function attemptStore(parts: ServiceParts, job: Attempt): Promise<Checkpoi
       parts.background.giveWay();
       return await runCreate(parts, job);
     });
+    retention.afterSave();
     return settle(row, saved);
   } catch (error) {
     if (error instanceof ObserverError && error.code === "no_space") throw error;

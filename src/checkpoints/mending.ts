@@ -1,11 +1,13 @@
 // Has the store's index made again when it is missing or broken, and then does what could not be done.
 
+import { existsSync } from "node:fs";
 import type { CheckpointRows } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { HelperCall, HelperRunner } from "./helper-runner.ts";
 import type { OperationName } from "./protocol.ts";
+import { storeIn } from "./store/layout.ts";
 import type { KnownCheckpoint, Rebuilt } from "./store/rebuild.ts";
 
 export interface MendingRunner extends HelperRunner {
@@ -17,6 +19,8 @@ interface MendingDeps {
   rows: CheckpointRows;
   log: Log;
   metrics: Metrics;
+  /** The data directory's `checkpoints/`. */
+  directory: string;
   /** Every byte of the store is read for it. */
   deadlineMs: number;
 }
@@ -24,9 +28,12 @@ interface MendingDeps {
 export function createMendingRunner(runner: HelperRunner, deps: MendingDeps): MendingRunner {
   let mending: Promise<void> | undefined;
   const mend = async (thorough: boolean): Promise<void> => {
+    const known = knownCheckpoints(deps.rows);
+    // Nothing was ever stored.
+    if (known.length === 0 && !existsSync(storeIn(deps.directory))) return;
     const { rebuilt } = await runner.run({
       op: "mend",
-      request: { known: knownCheckpoints(deps.rows), thorough },
+      request: { known, thorough },
       deadlineMs: deps.deadlineMs,
     });
     if (rebuilt) report(rebuilt, deps);

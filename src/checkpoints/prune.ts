@@ -34,6 +34,8 @@ export interface Retention {
   expectRoom(workspace: string): Promise<void>;
   /** Does `work`; where it finds no room, older checkpoints give way and it is tried again. */
   withRoom<T>(work: () => Promise<T>): Promise<T>;
+  /** After one went to the store: where room is short by now, a round begins at once. */
+  afterSave(): void;
   /** Bytes that must stay free on the store's file system. */
   guard(): number;
   /** Why the store can take nothing more, also after pruning; null when it can. */
@@ -50,16 +52,75 @@ interface Run {
 }
 
 export function createRetention(parts: ServiceParts, deletions: Deletions): Retention {
+  const { options } = parts;
+  const { look, run } = createPruner(parts, deletions);
+  const guard = (): number => guardOf(parts);
+  const freeBytes = (): number => spaceOf(options.directory).freeBytes;
+  return {
+    async round() {
+      await run({ background: true, limit: ROUND_MAX });
+    },
+    plan: async (workspace) => await look({ workspace, background: true, limit: Infinity }, 1),
+    async prune({ workspace, dryRun }) {
+      if (!dryRun) return await run({ workspace, background: false, limit: Infinity });
+      const items = await look({ workspace, background: false, limit: Infinity }, 1);
+      return { items, dry_run: true, freed_bytes: 0, failed: [] };
+    },
+    async expectRoom(workspace) {
+      if (freeBytes() >= guard()) return;
+      parts.background.giveWay();
+      await run({ background: false, limit: Infinity, roomBytes: 0 });
+      if (freeBytes() < guard()) throw noRoom(workspace, freeBytes(), guard());
+    },
+    async withRoom(work) {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await work();
+        } catch (error) {
+          if (!(error instanceof ObserverError) || error.code !== "no_space") throw error;
+          if (attempt >= ATTEMPTS_MAX) throw error;
+          // More than there was is needed; how much more, nobody knows.
+          const roomBytes = Math.max(0, freeBytes() - guard()) + 1;
+          const { items } = await run({ background: false, limit: 2 * BATCH_MAX, roomBytes });
+          if (items.length === 0) throw error;
+        }
+      }
+    },
+    afterSave() {
+      if (freeBytes() >= guard()) return;
+      run({ background: true, limit: ROUND_MAX }).catch((error: unknown) => {
+        parts.deps.log.warn("retention failed", { error: messageOf(error) });
+      });
+    },
+    guard,
+    async trouble() {
+      try {
+        accessSync(options.directory, constants.W_OK);
+      } catch (error) {
+        return `the checkpoint store cannot be written: ${messageOf(error)}`;
+      }
+      if (freeBytes() >= guard()) return null;
+      const going = await look({ background: true, limit: Infinity, roomBytes: 0 }, 1);
+      return going.length > 0 ? null : noRoom("more", freeBytes(), guard()).message;
+    },
+  };
+}
+
+function guardOf({ options }: ServiceParts): number {
+  return guardBytes(options.keep, spaceOf(options.directory).sizeBytes);
+}
+
+interface Pruner {
+  /** What is to be removed now. */
+  look(run: Run, roomStep: number): Promise<Removal[]>;
+  run(run: Run): Promise<PruneResult>;
+}
+
+function createPruner(parts: ServiceParts, deletions: Deletions): Pruner {
   const { options, deps } = parts;
   const clockTrusted = createClockTrust(deps.clock);
   let tail: Promise<unknown> = Promise.resolve();
-  /** One at a time: two would count the same shortfall twice. */
-  const alone = async <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = tail.then(work);
-    tail = turn.catch(() => undefined);
-    return await turn;
-  };
-  const look = async (run: Run, roomStep: number): Promise<Removal[]> => {
+  const look: Pruner["look"] = async (run, roomStep) => {
     const rows = deps.rows.list({ limit: Number.MAX_SAFE_INTEGER });
     const volumes = await volumesOf(parts, rows, run);
     const restoring = journalCheckpoints(options.directory);
@@ -75,9 +136,8 @@ export function createRetention(parts: ServiceParts, deletions: Deletions): Rete
       ({ workspace }) => run.workspace === undefined || workspace === run.workspace,
     );
   };
-  const guard = (): number => guardBytes(options.keep, spaceOf(options.directory).sizeBytes);
   const hasRoom = ({ roomBytes }: Run): boolean =>
-    roomBytes !== undefined && spaceOf(options.directory).freeBytes >= guard() + roomBytes;
+    roomBytes !== undefined && spaceOf(options.directory).freeBytes >= guardOf(parts) + roomBytes;
   const perform = async (run: Run): Promise<PruneResult> => {
     const result: PruneResult = { items: [], dry_run: false, freed_bytes: 0, failed: [] };
     const tried = new Set<string>();
@@ -93,51 +153,13 @@ export function createRetention(parts: ServiceParts, deletions: Deletions): Rete
     }
     return result;
   };
-  const run = async (request: Run): Promise<PruneResult> =>
-    await alone(async () => await perform(request));
   return {
-    async round() {
-      await run({ background: true, limit: ROUND_MAX });
-    },
-    plan: async (workspace) => await look({ workspace, background: true, limit: Infinity }, 1),
-    async prune({ workspace, dryRun }) {
-      if (!dryRun) return await run({ workspace, background: false, limit: Infinity });
-      const items = await look({ workspace, background: false, limit: Infinity }, 1);
-      return { items, dry_run: true, freed_bytes: 0, failed: [] };
-    },
-    async expectRoom(workspace) {
-      if (spaceOf(options.directory).freeBytes >= guard()) return;
-      parts.background.giveWay();
-      await run({ background: false, limit: Infinity, roomBytes: 0 });
-      const { freeBytes } = spaceOf(options.directory);
-      if (freeBytes >= guard()) return;
-      throw noRoom(workspace, freeBytes, guard());
-    },
-    async withRoom(work) {
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          return await work();
-        } catch (error) {
-          if (!(error instanceof ObserverError) || error.code !== "no_space") throw error;
-          if (attempt >= ATTEMPTS_MAX) throw error;
-          // More than there was is needed; how much more, nobody knows.
-          const roomBytes = Math.max(0, spaceOf(options.directory).freeBytes - guard()) + 1;
-          const { items } = await run({ background: false, limit: 2 * BATCH_MAX, roomBytes });
-          if (items.length === 0) throw error;
-        }
-      }
-    },
-    guard,
-    async trouble() {
-      try {
-        accessSync(options.directory, constants.W_OK);
-      } catch (error) {
-        return `the checkpoint store cannot be written: ${messageOf(error)}`;
-      }
-      const { freeBytes } = spaceOf(options.directory);
-      if (freeBytes >= guard()) return null;
-      const room = (await look({ background: true, limit: Infinity, roomBytes: 0 }, 1)).length > 0;
-      return room ? null : noRoom("more", freeBytes, guard()).message;
+    look,
+    /** One at a time: two would count the same shortfall twice. */
+    async run(request) {
+      const turn = tail.then(async () => await perform(request));
+      tail = turn.catch(() => undefined);
+      return await turn;
     },
   };
 }

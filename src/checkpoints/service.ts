@@ -87,7 +87,7 @@ export function createCheckpointService(
         home: homedir(),
       },
     }),
-    { ...deps, deadlineMs: settings.restoreDeadlineMs },
+    { ...deps, directory: settings.directory, deadlineMs: settings.restoreDeadlineMs },
   );
   const parts: ServiceParts = {
     options: settings,

@@ -43,12 +43,11 @@ async function killedDeletion({ directory }: Kit, rows: Checkpoint[], afterMs: n
     stdout: "ignore",
     stderr: "ignore",
   });
-  let gone = false;
-  void helper.exited.then(() => (gone = true));
+  const gone = (): boolean => helper.exitCode !== null || helper.signalCode !== null;
   const noted = (): boolean => rows.some(({ id }) => existsSync(join(directory, "deletes", id)));
-  while (!gone && !noted()) await Bun.sleep(1);
+  while (!gone() && !noted()) await Bun.sleep(1);
   await Bun.sleep(afterMs);
-  const killed = !gone;
+  const killed = !gone();
   helper.kill("SIGKILL");
   await helper.exited;
   return killed;

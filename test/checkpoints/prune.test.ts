@@ -146,30 +146,36 @@ test("the store's size is a bound: the oldest give way until it holds", async ()
   expect(damageOf(kit)).toEqual({});
 });
 
+/** A helper that hangs in one operation until the file appears, and does all others. */
+function hanging(operation: string, until = "/nonexistent"): string[] {
+  const script = join(kit.root, `hang-${operation}.sh`);
+  writeFileSync(
+    script,
+    `request=$(cat); case "$request" in *'"op":"${operation}"'*) while [ ! -e ${until} ]; do sleep 0.05; done;; esac; printf %s "$request" | ${HELPER.join(" ")}\n`,
+  );
+  return ["/bin/sh", script];
+}
+
 test("what a comparison, a verification or an open restore works on is not pruned", async () => {
   put("a", "1");
   const rows = [await create(), await create(), await create()];
   const [first, second] = rows;
   if (!first || !second) throw new Error("three were taken");
-  const service = kit.restarted({ keep: { count: 1 } });
+  const go = join(kit.root, "go");
   mkdirSync(join(kit.directory, "restores"), { recursive: true });
   writeFileSync(join(kit.directory, "restores", `${second.id}-none.json`), "{}");
-  const [diff] = await Promise.all([service.diff(first.id), service.retention.round()]);
-  expect(diff).toEqual([]);
-  expect(statuses(rows)).toEqual(["ok", "ok", "ok"]);
-  await service.retention.round();
+  for (const operation of ["diff", "verify"] as const) {
+    const service = kit.restarted({ keep: { count: 1 }, helperCommand: hanging(operation, go) });
+    const reading = service[operation](first.id);
+    await service.retention.round();
+    expect(statuses(rows)).toEqual(["ok", "ok", "ok"]);
+    writeFileSync(go, "");
+    await reading;
+    rmSync(go);
+  }
+  await kit.restarted({ keep: { count: 1 } }).retention.round();
   expect(statuses(rows)).toEqual(["deleted", "ok", "ok"]);
 });
-
-/** A helper that hangs in one operation, and does all others. */
-function hanging(operation: string): string[] {
-  const script = join(kit.root, `hang-${operation}.sh`);
-  writeFileSync(
-    script,
-    `request=$(cat); case "$request" in *'"op":"${operation}"'*) sleep 1000;; *) printf %s "$request" | ${HELPER.join(" ")};; esac\n`,
-  );
-  return ["/bin/sh", script];
-}
 
 test("a checkpoint does not wait for pruning: that is ended, and begun again later", async () => {
   put("a", "1");

@@ -126,7 +126,7 @@ function rewriteAll(store: string, db: Database, packs: Set<number>): void {
   db.query("INSERT INTO packs (bytes) VALUES (0)").run();
   const writer = createBlobWriter(store, db);
   try {
-    for (const pack of [...packs]) {
+    for (const pack of packs) {
       rewrite(db, writer, pack);
       removePack(store, db, pack);
       packs.delete(pack);

@@ -90,7 +90,7 @@ function hasPacks(store: string): boolean {
 /** Whether the index itself is at fault: broken as a database, or without its tables. */
 export function isBrokenIndex(error: unknown): boolean {
   if (error instanceof ObserverError) return error.detail["index"] === true;
-  return BROKEN.test(codeOf(error) ?? "") || /^no such table/.test(messageOf(error));
+  return BROKEN.test(codeOf(error) ?? "") || messageOf(error).startsWith("no such table");
 }
 
 function brokenIndex(what: string, cause?: unknown): ObserverError {

@@ -1,5 +1,6 @@
 // Helpers of low priority: they are ended at once when a checkpoint needs the store, and may be begun again later.
 
+import { ObserverError } from "../core/errors.ts";
 import type { HelperCall, HelperRunner } from "./helper-runner.ts";
 import type { OperationName } from "./protocol.ts";
 
@@ -8,12 +9,19 @@ export interface Background {
   run: HelperRunner["run"];
   /** Ends what runs. */
   giveWay(): void;
+  /** Ends what runs and begins nothing more. */
+  close(): void;
 }
 
 export function createBackground(runner: HelperRunner): Background {
   const running = new Set<AbortController>();
+  let closed = false;
+  const giveWay = (): void => {
+    for (const controller of running) controller.abort();
+  };
   return {
     async run<Name extends OperationName>(call: HelperCall<Name>) {
+      if (closed) throw new ObserverError("timeout", "Background work is ending");
       const controller = new AbortController();
       running.add(controller);
       try {
@@ -22,8 +30,10 @@ export function createBackground(runner: HelperRunner): Background {
         running.delete(controller);
       }
     },
-    giveWay() {
-      for (const controller of running) controller.abort();
+    giveWay,
+    close() {
+      closed = true;
+      giveWay();
     },
   };
 }

@@ -83,10 +83,10 @@ export function createProtection(options: ProtectionOptions, deps: ProtectionDep
     check,
     /** Saves each workspace once, so that trouble later costs only the difference. */
     takeBaselines,
-    /** Both, as is done every minute: what came anew is saved too. */
+    /** Both, as is done every minute: what came anew is saved too. A first checkpoint may take minutes, so it is not waited for. */
     async round(): Promise<void> {
       await check();
-      await takeBaselines();
+      void takeBaselines();
     },
   };
 }

@@ -67,6 +67,8 @@ export interface RunningCheckpoints extends CheckpointService {
   retention: Pick<Retention, "round" | "plan">;
   /** Reads one checkpoint back when that is due: called every few minutes. */
   scrub(): Promise<void>;
+  /** Ends retention and scrub, so that nobody waits for them. */
+  endBackground(): void;
   /** Ends running helpers. */
   stop(): Promise<void>;
 }
@@ -113,7 +115,9 @@ export function createCheckpointService(
     ...reading(parts, retention),
     ...keeping(parts, deletions),
     recover: createRecovery(parts, { creator, restorer, deletions, mend: runner.mend }),
+    endBackground: () => parts.background.close(),
     async stop() {
+      parts.background.close();
       flight.close();
       runner.killAll();
       await flight.idle();

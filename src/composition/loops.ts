@@ -51,5 +51,10 @@ export function startLoops(
     },
   ];
   const ends = loops.map((loop) => supervise(loop, { log, metrics }));
-  return async () => void (await Promise.all(ends.map((end) => end())));
+  return async () => {
+    const ended = Promise.all(ends.map((end) => end()));
+    // A scrub may take minutes, and is worth no wait.
+    checkpoints.endBackground();
+    await ended;
+  };
 }

@@ -13,6 +13,7 @@ import {
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
+import { mountBtrfs } from "../support/btrfs-mount.ts";
 import { createKit, failureOf, HELPER, type Kit } from "../support/checkpoint-kit.ts";
 import { type LoopMount, mountLoop } from "../support/loop-mount.ts";
 import { damageOf, problemsOf, saveInProcess } from "../support/store-in-process.ts";
@@ -201,4 +202,37 @@ test("a read-only disk is no protection, and it is again when it can be written"
     disk.remount("rw");
     expect(await service.inspect(workspace)).toMatchObject({ backend: "store" });
   });
+});
+
+test("snapshots are pruned too, and the store is asked for none of it", async () => {
+  const disk = mountBtrfs();
+  if (!disk) return;
+  try {
+    const workspace = join(disk.path, "workspace");
+    Bun.spawnSync(["btrfs", "subvolume", "create", workspace]);
+    const own = createKit({ root: join(disk.path, "kit"), workspace, keep: { count: 2 } });
+    const { service, rows } = own;
+    const taken: Checkpoint[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      writeFileSync(join(workspace, "file"), random(10_000));
+      taken.push(await service.create({ workspace, kind: "manual", reason: "test" }));
+    }
+    expect(taken.map(({ backend }) => backend)).toEqual(["btrfs", "btrfs", "btrfs", "btrfs"]);
+    const paths = taken.map(({ ref }) => ref ?? "");
+    await service.retention.round();
+    expect(paths.map((path) => existsSync(path))).toEqual([false, false, true, true]);
+    // Its file system is too full: all but the newest go.
+    const noRoom = { keepFreeBytes: Number.MAX_SAFE_INTEGER, keepFreePercent: 100 };
+    const done = await own.restarted({ keep: noRoom }).prune({});
+    expect(done.items).toMatchObject([{ id: taken[2]?.id, reason: "free_space" }]);
+    expect(existsSync(paths[3] ?? "")).toBe(true);
+    expect(rows.list({ status: ["ok"] })).toHaveLength(1);
+    // A snapshot is taken all the same: it costs next to nothing.
+    const next = await own
+      .restarted({ keep: noRoom })
+      .create({ workspace, kind: "manual", reason: "test" });
+    expect(next).toMatchObject({ backend: "btrfs", status: "ok" });
+  } finally {
+    disk.unmount();
+  }
 });

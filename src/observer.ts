@@ -5,13 +5,13 @@ import type { ApiDeps } from "./api/deps.ts";
 import { type Listening, listen } from "./api/listen.ts";
 import { isLoopbackAddress } from "./api/loopback.ts";
 import { createApi } from "./api/server.ts";
-import { createProtection } from "./checkpoints/protection.ts";
 import { apiDeps } from "./composition/api.ts";
 import { createEyes, type Eyes } from "./composition/eyes.ts";
 import { RECOVER_MS, startLoops, watchDisk } from "./composition/loops.ts";
 import { createParts, type ObserverIo, type Parts } from "./composition/parts.ts";
 import { startPipeline } from "./composition/pipeline.ts";
 import { sweepRuns } from "./composition/sweep-runs.ts";
+import { startProtection } from "./composition/protection.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Settings } from "./config/settings.ts";
 import { systemClock } from "./core/clock.ts";
@@ -78,10 +78,8 @@ async function run(
   const pipeline = startPipeline(parts, io, () => eyes);
   eyes = await createEyes(parts, io, pipeline);
   const disk = watchDisk(settings);
-  const protection = createProtection(
-    { workspaces: settings.workspaces, armed: settings["reactive.enabled"] },
-    { service: checkpoints, rows: parts.store.checkpointRows, log },
-  );
+  parts.notes.connect(pipeline.offer);
+  const protection = startProtection(parts, pipeline);
   let unready: string | null = "starting";
   const deps: ApiDeps = {
     ...apiDeps(parts, { pipeline, eyes, io }),
@@ -98,12 +96,12 @@ async function run(
   });
   const stopLoops = startLoops(parts, [
     { name: "disk", everyMs: DISK_CHECK_MS, round: disk.check },
-    { name: "protection", everyMs: RECOVER_MS, round: protection.check },
     {
       name: "cgroups",
       everyMs: RECOVER_MS,
       round: () => sweepRuns(settings.data_dir, parts.clock),
     },
+    { name: "protection", everyMs: RECOVER_MS, round: protection.round },
   ]);
   await checkpoints.recover();
   await createSpool(join(settings.data_dir, SPOOL_DIRECTORY), {

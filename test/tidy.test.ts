@@ -225,6 +225,7 @@ describe("documents", () => {
       "agent_crash",
       "oom_kill",
       "memory_pressure",
+      "protection_lost",
       "tool_failure",
     ];
     expect(types.filter((type) => !new RegExp(`^#+ .*\`?${type}`, "m").test(page))).toEqual([]);

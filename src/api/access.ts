@@ -48,6 +48,8 @@ export const ACCESS = {
 
   "POST /interruptions/:id/resolve": "admin",
   "POST /checkpoints": "admin",
+  "POST /checkpoints/prune": "admin",
+  "POST /checkpoints/verify": "admin",
   "POST /checkpoints/:id/restore": "admin",
   "POST /checkpoints/:id/pin": "admin",
   "POST /checkpoints/:id/verify": "admin",

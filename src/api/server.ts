@@ -15,6 +15,7 @@ import { json, type Route } from "./route.ts";
 import { agentRoutes } from "./routes/agent-routes.ts";
 import { browserRoutes } from "./routes/browser-routes.ts";
 import { checkpointRoutes } from "./routes/checkpoint-routes.ts";
+import { retentionRoutes } from "./routes/retention-routes.ts";
 import { eventRoutes } from "./routes/event-routes.ts";
 import { hookRoutes } from "./routes/hook-routes.ts";
 import { hostRoutes } from "./routes/host-routes.ts";
@@ -72,6 +73,7 @@ function createRoutes(
     ...agentRoutes(deps),
     ...runRoutes(deps),
     ...hostRoutes(deps),
+    ...retentionRoutes(deps),
     ...statusRoutes(deps, parts.hub),
     ...browserRoutes({ settings: deps.settings, ...parts }),
   ];

@@ -28,6 +28,20 @@ export interface CreateJob {
   rules: Rules;
   /** Paths that must be held whatever the rules say. */
   include: ReadonlySet<BytePath>;
+  /** Bytes that must stay free where the content is stored; less: `no_space`. */
+  keepFreeBytes: number;
+}
+
+/** What a deletion freed. */
+export interface Removed {
+  warnings: string[];
+  /** Bytes given back to the file system; 0 where they come back later. */
+  freedBytes: number;
+}
+
+export interface VerifyPace {
+  /** Reads no faster than this; absent: as fast as it can. */
+  bytesPerSecond?: number;
 }
 
 /** What was saved; kept with the content too, so that a lost answer can be found again. */
@@ -57,10 +71,10 @@ export interface Backend {
   open(checkpoint: Checkpoint): OpenCheckpoint;
   /** What is there of a checkpoint whose answer was lost; undefined when nothing is. */
   exists(checkpoint: Checkpoint): Saved | undefined;
-  /** Removes the content. Nothing there is no error. Returns warnings. */
-  delete(checkpoint: Checkpoint): string[];
+  /** Removes the content of all of these. Nothing there is no error. `thorough`: room is short, so it may cost more. */
+  delete(checkpoints: Checkpoint[], options?: { thorough: boolean }): Removed;
   /** Reads everything of the checkpoint. */
-  verify(checkpoint: Checkpoint): VerifyResult;
+  verify(checkpoint: Checkpoint, pace?: VerifyPace): VerifyResult;
   /** Hash of unchanged live content, where the backend remembers it. */
   knownHashes?(workspace: string): {
     find(path: BytePath, entry: Entry): string | undefined;

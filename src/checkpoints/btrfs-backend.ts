@@ -63,7 +63,11 @@ export function createBtrfsBackend(): Backend {
       check(path, uuid);
       return saved(path, checkpoint.identity ?? "");
     },
-    delete: remove,
+    delete(checkpoints) {
+      for (const checkpoint of checkpoints) remove(checkpoint);
+      // The kernel frees the space in its own time.
+      return { warnings: [], freedBytes: 0 };
+    },
     verify,
   };
 }
@@ -232,9 +236,9 @@ function locate(checkpoint: Checkpoint): string | undefined {
   return candidates.find((path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined);
 }
 
-function remove(checkpoint: Checkpoint): string[] {
+function remove(checkpoint: Checkpoint): void {
   const path = locate(checkpoint);
-  if (path === undefined) return [];
+  if (path === undefined) return;
   if (!isSubvolume(path))
     throw new ObserverError("conflict", `Cannot delete ${path}: it is not a snapshot`);
   const directory = dirname(path);
@@ -247,7 +251,6 @@ function remove(checkpoint: Checkpoint): string[] {
     rmSync(path, { recursive: true, force: true });
   }
   tidy(directory);
-  return [];
 }
 
 /** Takes the emptied directories away, so that nothing of observer stays beside a workspace without checkpoints. */

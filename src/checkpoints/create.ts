@@ -10,6 +10,7 @@ import type { Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
 import type { StartedHelper } from "./helper-runner.ts";
 import type { Inspection } from "./protocol.ts";
+import type { Retention } from "./prune.ts";
 import type { ServiceParts } from "./service-parts.ts";
 import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
 import { refuseText } from "./workspace.ts";
@@ -27,8 +28,13 @@ export interface Creator {
   settle(row: Checkpoint, saved: Saved): Checkpoint;
 }
 
-export function createCreator(parts: ServiceParts): Creator {
+export function createCreator(parts: ServiceParts, retention: Retention): Creator {
   const { deps } = parts;
+  const finish = (row: Checkpoint): Checkpoint => {
+    deps.rows.update(row);
+    report(parts, row);
+    return row;
+  };
   const createAt = async (
     request: CreateRequest,
     { found, include }: { found: Inspection; include: BytePath[] },
@@ -40,14 +46,15 @@ export function createCreator(parts: ServiceParts): Creator {
     const timed = (): number => Math.round(deps.clock.monotonic() - started);
     let done: Checkpoint;
     try {
-      done = await attempt(parts, row, include);
+      done = await attempt(parts, { row, include, retention });
+    } catch (error) {
+      // No room: the row tells it too, but the one who asked must hear why.
+      finish({ ...unsettled(deps.rows.get(row.id) ?? row, error), durationMs: timed() });
+      throw error;
     } finally {
       parts.inUse.delete(row.id);
     }
-    done = { ...done, durationMs: timed() };
-    deps.rows.update(done);
-    report(parts, done);
-    return done;
+    return finish({ ...done, durationMs: timed() });
   };
   return {
     async create(request) {
@@ -129,15 +136,20 @@ function pendingRow(
   };
 }
 
-async function attempt(
-  parts: ServiceParts,
-  row: Checkpoint,
-  include: BytePath[],
-): Promise<Checkpoint> {
+interface Attempt {
+  row: Checkpoint;
+  include: BytePath[];
+  retention: Retention;
+}
+
+/** Throws `no_space` only. */
+async function attempt(parts: ServiceParts, job: Attempt): Promise<Checkpoint> {
+  const { row } = job;
+  if (row.backend === "store") return await attemptStore(parts, job);
   try {
-    return settle(row, await runCreate(parts, row, include));
+    return settle(row, await runCreate(parts, job));
   } catch (error) {
-    if (row.backend === "store" || isTimeout(error)) return unsettled(row, error);
+    if (isTimeout(error)) return unsettled(row, error);
     // The next backend may still save it; the row says what happened to the first.
     const second: Checkpoint = {
       ...row,
@@ -146,11 +158,24 @@ async function attempt(
       warnings: [`${row.backend} failed, store was used: ${messageOf(error)}`],
     };
     parts.deps.rows.update(second);
-    try {
-      return settle(second, await runCreate(parts, second, include));
-    } catch (again) {
-      return unsettled(second, again);
-    }
+    return await attemptStore(parts, { ...job, row: second });
+  }
+}
+
+async function attemptStore(parts: ServiceParts, job: Attempt): Promise<Checkpoint> {
+  const { row, retention } = job;
+  try {
+    await retention.expectRoom(row.workspace);
+    const saved = await retention.withRoom(async () => {
+      // What only tidies up must not hold the store when something is to be saved.
+      parts.background.giveWay();
+      return await runCreate(parts, job);
+    });
+    retention.afterSave();
+    return settle(row, saved);
+  } catch (error) {
+    if (error instanceof ObserverError && error.code === "no_space") throw error;
+    return unsettled(row, error);
   }
 }
 
@@ -160,8 +185,7 @@ function isTimeout(error: unknown): boolean {
 
 async function runCreate(
   { runner, options }: ServiceParts,
-  row: Checkpoint,
-  include: BytePath[],
+  { row, include, retention }: Attempt,
 ): Promise<Saved> {
   const { exclude, fileBytesMax, filesMax, totalBytesMax } = options;
   return await runner.run({
@@ -173,6 +197,7 @@ async function runCreate(
       rules: { exclude, defaultExcludes: true, fileBytesMax, filesMax, totalBytesMax },
       include,
       background: row.kind === "baseline",
+      keepFreeBytes: row.backend === "store" ? retention.guard() : 0,
     },
     deadlineMs: row.backend === "store" ? options.storeDeadlineMs : options.deadlineMs,
     onStart: (started) => noteHelper(options.directory, row.id, started),

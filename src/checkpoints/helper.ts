@@ -1,12 +1,12 @@
 // The helper process: does one checkpoint operation that may be heavy or hang, and answers in one line.
 
 import { messageOf, ObserverError, type ErrorCode } from "../core/errors.ts";
-import { backendNamed } from "./catalog.ts";
 import { codeOf } from "./live-tree.ts";
 import { signalOccupants } from "./occupants.ts";
-import { backendsOf, create, diff, exists, inspect } from "./operations.ts";
+import { create, diff, exists, inspect, mend, remove, space, verify } from "./operations.ts";
 import type { HelperAnswer, HelperRequest } from "./protocol.ts";
 import { apply, plan } from "./restore.ts";
+import { isBrokenIndex } from "./store/index-db.ts";
 
 /**
  * Reads one request from standard input, performs it, writes one answer to standard output.
@@ -45,14 +45,14 @@ async function perform(message: HelperRequest): Promise<unknown> {
       return create(context, message.request);
     case "exists":
       return exists(context, message.request);
-    case "delete": {
-      const { checkpoint } = message.request;
-      return { warnings: backendNamed(backendsOf(context), checkpoint.backend).delete(checkpoint) };
-    }
-    case "verify": {
-      const { checkpoint } = message.request;
-      return backendNamed(backendsOf(context), checkpoint.backend).verify(checkpoint);
-    }
+    case "delete":
+      return remove(context, message.request);
+    case "verify":
+      return verify(context, message.request);
+    case "mend":
+      return mend(context, message.request);
+    case "space":
+      return space(context, message.request);
     case "diff":
       return diff(context, message.request);
     case "plan":
@@ -76,8 +76,6 @@ const SYSTEM_CODES: Record<string, ErrorCode> = {
   ENOENT: "vanished",
   SQLITE_FULL: "no_space",
   SQLITE_BUSY: "busy",
-  SQLITE_CORRUPT: "corrupt",
-  SQLITE_NOTADB: "corrupt",
   SQLITE_READONLY: "read_only",
 };
 /** The same by number, where the kernel was called directly. */
@@ -95,9 +93,11 @@ function describe(error: unknown): {
   message: string;
   detail: Record<string, unknown>;
 } {
-  if (error instanceof ObserverError)
-    return { code: error.code, message: error.message, detail: error.detail };
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (at instanceof ObserverError)
+      return { code: at.code, message: at.message, detail: at.detail };
+    if (isBrokenIndex(at))
+      return { code: "corrupt", message: messageOf(error), detail: { index: true } };
     const number =
       "errno" in at && typeof at.errno === "number" ? SYSTEM_NUMBERS[at.errno] : undefined;
     const code = SYSTEM_CODES[codeOf(at) ?? ""] ?? number;

@@ -2,6 +2,7 @@
 
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -11,6 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import type { InUse } from "./in-use.ts";
 import type { Journal } from "./protocol.ts";
 import { ensurePrivate, PRIVATE_FILE } from "./store/layout.ts";
 
@@ -55,8 +57,19 @@ export function giveUpJournal(path: string): void {
   renameSync(path, `${path}.given-up`);
 }
 
+/** Checkpoints that a restore under way, or one to be finished, reads: the saved one and the safety copy. */
+export function journalCheckpoints(directory: string): Set<string> {
+  const path = journalsIn(directory);
+  if (!existsSync(path)) return new Set();
+  return new Set(
+    readdirSync(path)
+      .filter((name) => name.endsWith(ENDING) || name.endsWith(`${ENDING}${UNFINISHED}`))
+      .flatMap((name) => name.slice(0, name.indexOf(".")).split("-")),
+  );
+}
+
 /** Removes what a restore left that was killed before it began; `inUse`: checkpoints that are being restored now. */
-export function removeUnfinished(directory: string, inUse: ReadonlySet<string>): void {
+export function removeUnfinished(directory: string, inUse: Pick<InUse, "has">): void {
   ensurePrivate(journalsIn(directory));
   for (const name of readdirSync(journalsIn(directory))) {
     const [checkpointId = ""] = name.split("-");

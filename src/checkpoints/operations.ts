@@ -1,17 +1,24 @@
 // The helper's operations that save, compare and check; those that restore are in restore.ts.
 
+import { existsSync } from "node:fs";
 import { setPriority } from "node:os";
-import type { Change, Checkpoint } from "../core/checkpoint.ts";
+import { dirname } from "node:path";
+import type { Change, Checkpoint, VerifyResult } from "../core/checkpoint.ts";
 import { systemClock } from "../core/clock.ts";
 import { ObserverError } from "../core/errors.ts";
-import type { Backend, OpenCheckpoint, Saved } from "./backend.ts";
+import type { Backend, OpenCheckpoint, Removed, Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
 import { backendNamed, createBackends } from "./catalog.ts";
 import { changesOf } from "./changes.ts";
 import { compareTrees, type CompareOptions } from "./diff.ts";
+import { noteDeletions } from "./deletion-notes.ts";
 import { createLiveTree } from "./live-tree.ts";
 import type { HelperContext, Inspection, Operations } from "./protocol.ts";
 import type { Rules } from "./rules.ts";
+import { spaceOf, usedBytes } from "./space.ts";
+import { storeIn } from "./store/layout.ts";
+import { mendIndex } from "./store/rebuild.ts";
+import { isNoSpace, spendReserve } from "./store/reserve.ts";
 import type { TreeReader } from "./tree.ts";
 import { identityOf, resolveWorkspace } from "./workspace.ts";
 
@@ -58,7 +65,62 @@ export function create(context: HelperContext, request: Operations["create"]["re
     workspace,
     rules: request.rules,
     include: new Set(request.include),
+    keepFreeBytes: request.keepFreeBytes,
   });
+}
+
+/** All of one backend, so that the store is swept once. */
+export function remove(
+  context: HelperContext,
+  { checkpoints, background, thorough }: Operations["delete"]["request"],
+): Removed {
+  if (background) setPriority(BACKGROUND_NICE);
+  const [first] = checkpoints;
+  if (!first) return { warnings: [], freedBytes: 0 };
+  note(context.directory, checkpoints);
+  return backendNamed(backendsOf(context), first.backend).delete(checkpoints, { thorough });
+}
+
+function note(directory: string, checkpoints: Checkpoint[]): void {
+  const ids = checkpoints.map(({ id }) => id);
+  try {
+    noteDeletions(directory, ids);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    // On a full disk deleting comes first: the note only matters if we are killed within this moment.
+    if (!spendReserve(storeIn(directory))) return;
+    noteDeletions(directory, ids);
+  }
+}
+
+export function verify(
+  context: HelperContext,
+  { checkpoint, background, bytesPerSecond }: Operations["verify"]["request"],
+): VerifyResult {
+  if (background) setPriority(BACKGROUND_NICE);
+  return backendNamed(backendsOf(context), checkpoint.backend).verify(checkpoint, {
+    ...(bytesPerSecond !== undefined && { bytesPerSecond }),
+  });
+}
+
+export function mend(
+  context: HelperContext,
+  request: Operations["mend"]["request"],
+): Operations["mend"]["answer"] {
+  return { rebuilt: mendIndex(storeIn(context.directory), request, context.lockWaitMs) };
+}
+
+export function space(
+  context: HelperContext,
+  { path }: Operations["space"]["request"],
+): Operations["space"]["answer"] {
+  const store = storeIn(context.directory);
+  // A snapshot's own directory may be gone by now; what is around it lies on the same file system.
+  const at = path ?? context.directory;
+  return {
+    ...spaceOf(existsSync(at) ? at : dirname(at)),
+    usedBytes: path === null ? usedBytes(store) : 0,
+  };
 }
 
 export function exists(

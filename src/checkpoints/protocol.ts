@@ -2,10 +2,12 @@
 
 import type { BackendName, Change, Checkpoint, VerifyResult } from "../core/checkpoint.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { Saved } from "./backend.ts";
+import type { Removed, Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
 import type { Occupant } from "./occupants.ts";
 import type { Rules } from "./rules.ts";
+import type { Space } from "./space.ts";
+import type { MendRequest, Rebuilt } from "./store/rebuild.ts";
 import type { PathRules } from "./workspace.ts";
 
 export interface Inspection {
@@ -52,12 +54,25 @@ export interface Operations {
       include: BytePath[];
       /** Give way to everything else on the machine. */
       background: boolean;
+      /** Bytes that must stay free where the store is. */
+      keepFreeBytes: number;
     };
     answer: Saved;
   };
   exists: { request: { checkpoint: Checkpoint }; answer: { saved: Saved | null } };
-  delete: { request: { checkpoint: Checkpoint }; answer: { warnings: string[] } };
-  verify: { request: { checkpoint: Checkpoint }; answer: VerifyResult };
+  /** All of one backend. */
+  delete: {
+    request: { checkpoints: Checkpoint[]; background: boolean; thorough: boolean };
+    answer: Removed;
+  };
+  verify: {
+    request: { checkpoint: Checkpoint; background: boolean; bytesPerSecond?: number };
+    answer: VerifyResult;
+  };
+  /** Makes the store's index again where it is missing or broken; null where it is sound. */
+  mend: { request: MendRequest; answer: { rebuilt: Rebuilt | null } };
+  /** Room on the file system of `path`; null: of the store, with what that occupies. */
+  space: { request: { path: string | null }; answer: Space & { usedBytes: number } };
   diff: {
     request: { checkpoint: Checkpoint; to: Checkpoint | null; path: BytePath };
     answer: { changes: Change[] };

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { helperNote, type Creator } from "./create.ts";
+import type { Deletions } from "./deletions.ts";
 import { giveUpJournal, openJournals, removeUnfinished, writeJournal } from "./journal.ts";
 import { startTicksOf } from "./occupants.ts";
 import type { Restorer } from "./restorer.ts";
@@ -15,10 +16,31 @@ const ATTEMPTS_MAX = 3;
 /** Never throws: what cannot be recovered is logged and tried again with the next call. */
 export function createRecovery(
   parts: ServiceParts,
-  { creator, restorer }: { creator: Creator; restorer: Restorer },
+  {
+    creator,
+    restorer,
+    deletions,
+    mend,
+  }: {
+    creator: Creator;
+    restorer: Restorer;
+    deletions: Deletions;
+    /** Checks the store's index; once is enough, a broken one is noticed when it is used. */
+    mend: () => Promise<void>;
+  },
 ): () => Promise<void> {
   let running: Promise<void> | undefined;
+  let checked = false;
   const recover = async (): Promise<void> => {
+    try {
+      if (!checked) await mend();
+      checked = true;
+    } catch (error) {
+      parts.deps.log.error("index of the checkpoint store was not checked", {
+        error: messageOf(error),
+      });
+    }
+    await deletions.finish();
     await reconcileAll(parts, creator);
     await rollAllForward(parts, restorer);
   };

@@ -4,6 +4,7 @@ import type { Checkpoint, RestoreRequest, RestoreResult } from "../core/checkpoi
 import { ObserverError } from "../core/errors.ts";
 import { insidePath, type BytePath } from "./byte-path.ts";
 import type { Creator } from "./create.ts";
+import { whileInUse } from "./in-use.ts";
 import { journalPath } from "./journal.ts";
 import { signalOccupants, type Occupant } from "./occupants.ts";
 import type { Planned, Restored } from "./protocol.ts";
@@ -45,7 +46,7 @@ export function createRestorer(parts: ServiceParts, creator: Creator): Restorer 
   return {
     restore: async ({ id, path, dryRun, freeze, force }) =>
       await exclusively({
-        checkpoint: usableRow(parts.deps.rows, id),
+        checkpoint: usableRow(parts, id),
         path: insidePath(path ?? ""),
         dryRun: dryRun === true,
         freeze: freeze === true,
@@ -53,7 +54,7 @@ export function createRestorer(parts: ServiceParts, creator: Creator): Restorer 
       }),
     rollForward: async ({ id, path, journal }) =>
       await exclusively({
-        checkpoint: usableRow(parts.deps.rows, id),
+        checkpoint: usableRow(parts, id),
         path,
         dryRun: false,
         freeze: false,
@@ -87,9 +88,14 @@ async function perform(parts: ServiceParts, creator: Creator, job: Job): Promise
   }
   if (!job.force && !job.freeze) expectNobody(job, planned);
   const safety = await takeSafety(parts, creator, { job, planned });
-  const done = await frozen(parts, job.freeze ? planned.occupants : [], async () => {
-    return await apply(parts, job, safety);
-  });
+  const done = await whileInUse(
+    parts.inUse,
+    safety ? [safety.id] : [],
+    async () =>
+      await frozen(parts, job.freeze ? planned.occupants : [], async () => {
+        return await apply(parts, job, safety);
+      }),
+  );
   const warnings = [...done.warnings, ...(job.freeze ? [] : occupantWarnings(planned))];
   parts.deps.log.info("checkpoint restored", {
     id: job.checkpoint.id,

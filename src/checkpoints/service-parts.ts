@@ -6,7 +6,11 @@ import { ObserverError } from "../core/errors.ts";
 import { ID_PATTERN } from "../core/ids.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Background } from "./background.ts";
 import type { HelperRunner } from "./helper-runner.ts";
+import type { InUse } from "./in-use.ts";
+import type { KeepRules } from "./retention.ts";
+import type { GuardSettings } from "./space.ts";
 
 export interface CheckpointOptions {
   /** The data directory's `checkpoints/`; made, for us only. */
@@ -26,8 +30,18 @@ export interface CheckpointOptions {
   totalBytesMax?: number;
   /** Workspaces that the configuration forces although the rules refuse them. */
   allowAnyPath?: string[];
+  /** What is kept, and for how long; absent ones are the defaults of `checkpoints.keep_*`. */
+  keep?: Partial<KeepSettings>;
+  /** How often one checkpoint is read back by itself (0: never), and how fast at most. */
+  scrub?: { everyMs: number; bytesPerSecond: number };
   /** Program and arguments that run `runCheckpointHelper`; absolute paths. */
   helperCommand: string[];
+}
+
+/** The rules of retention with the bounds of space. */
+export interface KeepSettings extends KeepRules, GuardSettings {
+  /** Most that the content store may occupy. */
+  storeBytes: number;
 }
 
 export interface CheckpointDeps {
@@ -35,17 +49,23 @@ export interface CheckpointDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  /** Tells the record what observer found out by itself; a `note` event. */
+  tell?: (note: { note: string; workspace: string; [field: string]: unknown }) => void;
 }
 
 /** What the service's parts share. */
 export interface ServiceParts {
-  options: Required<CheckpointOptions>;
+  options: Required<Omit<CheckpointOptions, "keep">> & { keep: KeepSettings };
   deps: CheckpointDeps;
   runner: HelperRunner;
+  /** For what may be ended at any instant. */
+  background: Background;
   /** Runs `work` when nothing else works on the workspace. Throws `busy` when too many wait. */
   exclusive<T>(workspace: string, work: () => Promise<T>): Promise<T>;
   /** Rows that this process works on, and checkpoints that a restore reads. */
-  inUse: Set<string>;
+  inUse: InUse;
+  /** Checkpoints whose deletion has begun: nobody may read them any more. */
+  deleting: Set<string>;
 }
 
 /** Refuses what is no id before anything is made of it. Throws `invalid` or `not_found`. */
@@ -60,8 +80,10 @@ export function rowOf(rows: CheckpointRows, id: string): Checkpoint {
 }
 
 /** A checkpoint whose content can be read. Throws `conflict` when it has none. */
-export function usableRow(rows: CheckpointRows, id: string): Checkpoint {
-  const row = rowOf(rows, id);
+export function usableRow({ deps, deleting }: ServiceParts, id: string): Checkpoint {
+  const row = rowOf(deps.rows, id);
+  if (deleting.has(id))
+    throw new ObserverError("conflict", `Cannot read checkpoint ${id}: it is being deleted`);
   if (row.status === "ok" || row.status === "partial") return row;
   throw new ObserverError("conflict", `Cannot read checkpoint ${id}: it is ${row.status}`, {
     detail: { status: row.status },

@@ -89,7 +89,6 @@ export const VERBS: readonly Verb[] = [
 export const VERBS_LATER: readonly string[] = [
   "watch",
   "playbooks",
-  "checkpoint prune",
   "hooks",
   "hook",
   "export",

@@ -9,6 +9,8 @@ import type { Parts } from "./parts.ts";
 const SETTLE_MS = 1_000;
 /** Checkpoints whose outcome was unknown are looked for this often. */
 export const RECOVER_MS = 60_000;
+/** Nothing that retention judges changes within minutes; where room is short, checkpoints call it themselves. */
+const RETENTION_MS = 600_000;
 const STATS_MS = 5_000;
 
 /** Refuses ingest before the disk is full, and takes it again by itself when there is room. */
@@ -37,6 +39,8 @@ export function startLoops(
       },
     },
     { name: "recover", everyMs: RECOVER_MS, round: () => checkpoints.recover() },
+    { name: "retention", everyMs: RETENTION_MS, round: () => checkpoints.retention.round() },
+    { name: "scrub", everyMs: RETENTION_MS, round: () => checkpoints.scrub() },
     {
       name: "stats",
       everyMs: STATS_MS,
@@ -47,5 +51,10 @@ export function startLoops(
     },
   ];
   const ends = loops.map((loop) => supervise(loop, { log, metrics }));
-  return async () => void (await Promise.all(ends.map((end) => end())));
+  return async () => {
+    const ended = Promise.all(ends.map((end) => end()));
+    // A scrub may take minutes, and is worth no wait.
+    checkpoints.endBackground();
+    await ended;
+  };
 }

@@ -3,69 +3,19 @@
 import { homedir } from "node:os";
 import { parseDuration, parseSize } from "../core/units.ts";
 import { LOG_LEVELS } from "../telemetry/log.ts";
-
-type Kind =
-  | "boolean"
-  | "integer"
-  | "number"
-  | "duration"
-  | "size"
-  | "string"
-  | "path"
-  | "strings"
-  | "paths";
-
-interface Definition<T> {
-  kind: Kind;
-  default: T;
-  help: string;
-  /** Allowed values of a string setting. */
-  oneOf?: readonly string[];
-  min?: number;
-  max?: number;
-}
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
-const GIB = 1024 * MIB;
-
-const flag = (value: boolean, help: string): Definition<boolean> => ({
-  kind: "boolean",
-  default: value,
-  help,
-});
-const integer = (value: number, min: number, max: number, help: string): Definition<number> => ({
-  kind: "integer",
-  default: value,
-  min,
-  max,
-  help,
-});
-const duration = (ms: number, min: number, max: number, help: string): Definition<number> => ({
-  kind: "duration",
-  default: ms,
-  min,
-  max,
-  help,
-});
-const size = (bytes: number, min: number, help: string): Definition<number> => ({
-  kind: "size",
-  default: bytes,
-  min,
-  max: Number.MAX_SAFE_INTEGER,
-  help,
-});
-const string = (value: string, help: string, oneOf?: readonly string[]): Definition<string> => ({
-  kind: "string",
-  default: value,
-  help,
-  ...(oneOf ? { oneOf } : {}),
-});
-const strings = (value: string[], help: string): Definition<string[]> => ({
-  kind: "strings",
-  default: value,
-  help,
-});
+import {
+  type Definition,
+  duration,
+  flag,
+  GIB,
+  integer,
+  KIB,
+  MIB,
+  size,
+  string,
+  strings,
+} from "./definition.ts";
+import { KEEP_SETTINGS } from "./keep-settings.ts";
 
 /** Dotted name → definition. A dotted name is `[section] key` in TOML and `OBSERVER_SECTION_KEY` in the environment. */
 export const SETTINGS = {
@@ -242,6 +192,7 @@ export const SETTINGS = {
     [],
     "Names of files and directories left out, beside the default ones.",
   ),
+  ...KEEP_SETTINGS,
 } as const;
 
 export type SettingName = keyof typeof SETTINGS;

@@ -112,18 +112,72 @@ export interface VerifyResult {
   problems: string[];
 }
 
+/** Why retention removes a checkpoint; docs/checkpoints.md says it of each. */
+export type PruneReason =
+  | "failed"
+  | "age"
+  | "safety_age"
+  | "thinned"
+  | "count"
+  | "store_size"
+  | "free_space";
+
+export interface Removal {
+  id: string;
+  workspace: string;
+  reason: PruneReason;
+  /** Bytes that it holds, shared content included; null where they were not counted. */
+  bytes: number | null;
+}
+
+export interface PruneRequest {
+  /** Only checkpoints of this workspace; its real path. */
+  workspace?: string;
+  /** Only says what would be removed. */
+  dryRun?: boolean;
+}
+
+export interface PruneResult {
+  /** What was removed, or would be. */
+  items: Removal[];
+  dry_run: boolean;
+  /** Bytes given back to the file system by now; btrfs frees in its own time. */
+  freed_bytes: number;
+  /** What should have been removed and could not be. */
+  failed: { id: string; error: string }[];
+}
+
+/** Whether a workspace can be saved, and as what it is known. */
+export interface Inspected {
+  /** Null: it cannot be saved, and `reason` says why. */
+  backend: BackendName | null;
+  reason: string;
+  /** Real path; null where it cannot be looked at. */
+  path: string | null;
+  /** Names this directory among all that were ever at its path. */
+  identity: string | null;
+  /** True when the look itself was cut short, so that it proves nothing. */
+  unsure: boolean;
+}
+
 /** What the rest of observer may ask of checkpoints. Errors are `ObserverError`s with a stable code. */
 export interface CheckpointService {
-  /** Resolves when it is complete and its row is stored; a checkpoint that failed is returned, not thrown. */
+  /**
+   * Resolves when it is complete and its row is stored; a checkpoint that failed is returned, not thrown. Throws
+   * `refused_path`, `invalid`, and `no_space` (its row is kept) when free space would fall below what must stay free.
+   */
   create(request: CreateRequest): Promise<Checkpoint>;
   /** `toId` absent: against the live workspace. */
   diff(id: string, toId?: string, path?: string): Promise<Change[]>;
   restore(request: RestoreRequest): Promise<RestoreResult>;
+  /** Reads everything back and notes in the row what came of it. */
   verify(id: string): Promise<VerifyResult>;
   delete(id: string): Promise<Checkpoint>;
   pin(id: string, pinned: boolean): Promise<Checkpoint>;
-  /** Which backend would serve this workspace, or why it is refused. */
-  inspect(workspace: string): Promise<{ backend: BackendName | null; reason: string }>;
+  /** Removes what retention no longer keeps, or says what that is. */
+  prune(request: PruneRequest): Promise<PruneResult>;
+  /** Which backend would serve this workspace, or why it cannot be saved. */
+  inspect(workspace: string): Promise<Inspected>;
 }
 
 /** Where checkpoint rows are kept; the store implements it, checkpoints write through it. */

@@ -20,6 +20,9 @@ export const EVENT_KINDS = [
 
 export type EventKind = (typeof EVENT_KINDS)[number];
 
+/** Source of what observer found out by itself. */
+export const OBSERVER_SOURCE = "observer";
+
 /** Token counts of one model call. The buckets are disjoint: `input` excludes both cache buckets. */
 export interface Usage {
   input: number;

@@ -12,6 +12,7 @@ export const INTERRUPTION_SEVERITY = {
   retry_limit: "high",
   context_overflow: "high",
   memory_pressure: "medium",
+  protection_lost: "medium",
   tool_failure: "low",
 } as const satisfies Record<string, Severity>;
 

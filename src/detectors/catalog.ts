@@ -8,6 +8,7 @@ import { createDeadLoopDetector } from "./dead-loop.ts";
 import { createDeathTracker } from "./deaths.ts";
 import { createMemoryPressureDetector } from "./memory-pressure.ts";
 import { createOomKillDetector } from "./oom-kill.ts";
+import { createProtectionLostDetector } from "./protection-lost.ts";
 import { createRetryLimitDetector } from "./retry-limit.ts";
 import { createRetryStormDetector } from "./retry-storm.ts";
 import { createToolFailureDetector } from "./tool-failure.ts";
@@ -66,6 +67,7 @@ export function createDetectors(options: DetectorOptions): Detector[] {
     createRetryLimitDetector(options, tracker),
     createContextOverflowDetector(),
     createMemoryPressureDetector(options),
+    createProtectionLostDetector(),
     createToolFailureDetector(tracker),
   ];
 }

@@ -42,6 +42,7 @@ function open(library: string) {
     clock_gettime: { args: [i32, ptr], returns: i32 },
     setpriority: { args: [i32, u32, i32], returns: i32 },
     syncfs: { args: [i32], returns: i32 },
+    fallocate: { args: [i32, i32, i64_fast, i64_fast], returns: i32 },
     syscall: { args: [i64_fast, u64, u64, u64, u64], returns: i64_fast },
     __errno_location: { args: [], returns: ptr },
   }).symbols;

@@ -63,6 +63,36 @@ export const METRICS = {
     help: "Checkpoints attempted, by backend and status.",
     labels: ["backend", "status"],
   },
+  observer_checkpoints_pruned_total: {
+    type: "counter",
+    help: "Checkpoints removed by retention, by reason.",
+    labels: ["reason"],
+  },
+  observer_checkpoint_prune_failures_total: {
+    type: "counter",
+    help: "Checkpoints that retention could not remove; they are tried again.",
+    labels: [],
+  },
+  observer_checkpoint_freed_bytes_total: {
+    type: "counter",
+    help: "Bytes that deletions gave back to the file system of the store.",
+    labels: [],
+  },
+  observer_checkpoint_scrubs_total: {
+    type: "counter",
+    help: "Checkpoints read back by themselves, by result: ok, damaged, failed.",
+    labels: ["result"],
+  },
+  observer_checkpoint_index_rebuilds_total: {
+    type: "counter",
+    help: "Times that the store's index was made again from its packs.",
+    labels: [],
+  },
+  observer_checkpoint_blobs_lost_total: {
+    type: "counter",
+    help: "Pieces of content that were found damaged while the index was made again.",
+    labels: [],
+  },
   observer_detector_faults_total: {
     type: "counter",
     help: "Detectors that threw; the detector is switched off after too many.",
@@ -156,6 +186,26 @@ export const METRICS = {
     labels: [],
   },
   observer_stream_subscribers: { type: "gauge", help: "Open live streams.", labels: [] },
+  observer_checkpoint_store_bytes: {
+    type: "gauge",
+    help: "What the checkpoint store occupies.",
+    labels: [],
+  },
+  observer_checkpoint_free_bytes: {
+    type: "gauge",
+    help: "Free space where the checkpoint store is.",
+    labels: [],
+  },
+  observer_checkpoint_short_bytes: {
+    type: "gauge",
+    help: "Bytes by which the checkpoint store is over its bounds.",
+    labels: [],
+  },
+  observer_workspaces_unprotected: {
+    type: "gauge",
+    help: "Configured workspaces that cannot be saved.",
+    labels: [],
+  },
   observer_database_bytes: { type: "gauge", help: "Size of the database file.", labels: [] },
 } as const satisfies Record<string, MetricDefinition>;
 

@@ -306,6 +306,27 @@ test("POST /checkpoints/:id/restore passes exactly what was asked", async () => 
   ]);
 });
 
+test("checkpoints are pruned and verified all together; a misspelt dry_run removes nothing", async () => {
+  const fake = filled();
+  const { call } = caller(fake);
+  const prune = (body: string | null) => call("/checkpoints/prune", { method: "POST", body });
+  expect(await bodyOf(await prune('{"dry_run":true,"workspace":"/w"}'))).toEqual({
+    items: [{ id: "c1", workspace: "/w", reason: "age", bytes: 5 }],
+    dry_run: true,
+    freed_bytes: 0,
+    failed: [],
+  });
+  expect(await bodyOf(await prune(null))).toMatchObject({ dry_run: false, freed_bytes: 5 });
+  expect((await prune('{"dryrun":true}')).status).toBe(400);
+  expect(fake.calls).toEqual([
+    ["prune", { dryRun: true, workspace: "/w" }],
+    ["prune", { dryRun: false }],
+  ]);
+  const verify = await bodyOf(await call("/checkpoints/verify", { method: "POST", body: null }));
+  expect(verify["ok"]).toBe(true);
+  expect((verify["items"] as unknown[]).length).toBeGreaterThan(1);
+});
+
 test("checkpoints are compared, pinned, verified and deleted", async () => {
   const fake = filled();
   const { call } = caller(fake);

@@ -123,6 +123,7 @@ function answer(call: Seen, data: { tables: Record<string, Row[]>; changes: Row[
       const table = tables[resource];
       if (!table) return problem(404, `There is no ${call.path}`);
       if (call.method === "POST" && resource === "checkpoints" && !id) return create(call);
+      if (call.method === "POST" && id === "prune") return prune(call);
       if (!id) return list(table, call.query);
       return one(call, { table, id, verb, changes, tables });
     }
@@ -183,6 +184,17 @@ function create(call: Seen): Response {
     { ...row, workspace: body["workspace"], label: body["label"] ?? null },
     { status: 201 },
   );
+}
+
+function prune(call: Seen): Response {
+  const dryRun = (call.body as Row)["dry_run"] === true;
+  const item = { id: "c7m2", workspace: "/srv/agents/shop", reason: "thinned", bytes: 2_048 };
+  return Response.json({
+    items: [item],
+    dry_run: dryRun,
+    freed_bytes: dryRun ? 0 : 1_024,
+    failed: dryRun ? [] : [{ id: "d4f6", error: "it is stuck" }],
+  });
 }
 
 function one(

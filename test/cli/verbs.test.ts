@@ -223,6 +223,21 @@ describe("checkpoint", () => {
     expect((await ask("checkpoint delete latest")).status).toBe(2);
   });
 
+  test("prune says what it removed and why, --dry-run what it would; what failed is a failure", async () => {
+    const dry = await ask("checkpoint prune --dry-run --workspace /srv/agents/shop");
+    expect(dry).toMatchObject({ status: 0 });
+    expect(dry.out).toContain("another one stands for its hour");
+    expect(dry.err).toContain("1 checkpoint would be removed");
+    expect(server.seen.at(-1)).toMatchObject({
+      path: "/checkpoints/prune",
+      body: { dry_run: true, workspace: "/srv/agents/shop" },
+    });
+    const real = await ask("checkpoint prune --json");
+    expect(real.status).toBe(1);
+    expect(JSON.parse(real.out)).toMatchObject({ items: [{ id: "c7m2", reason: "thinned" }] });
+    expect(server.seen.at(-1)?.body).toEqual({ dry_run: false });
+  });
+
   test("verify fails when content is damaged; --all leaves out what holds nothing", async () => {
     expect((await ask("checkpoint verify c7m2")).status).toBe(0);
     const all = await ask("checkpoint verify --all --json");

@@ -172,7 +172,22 @@ export function createFake(settings: Partial<Settings> = {}): Fake {
       },
       delete: async (id) => Object.assign(checkpointOf(id), { status: "deleted" }),
       pin: async (id, pinned) => Object.assign(checkpointOf(id), { pinned }),
-      inspect: async () => ({ backend: "store", reason: "" }),
+      async prune(request) {
+        calls.push(["prune", request]);
+        return {
+          items: [{ id: "c1", workspace: "/w", reason: "age", bytes: 5 }],
+          dry_run: request.dryRun === true,
+          freed_bytes: request.dryRun ? 0 : 5,
+          failed: [],
+        };
+      },
+      inspect: async () => ({
+        backend: "store",
+        reason: "",
+        path: "/w",
+        identity: "1:2",
+        unsure: false,
+      }),
     },
     live: createFakeFeed(),
     peerUid: () => null,

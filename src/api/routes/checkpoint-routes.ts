@@ -13,7 +13,7 @@ import { listRoute } from "./resource-routes.ts";
 
 /** Longest label; it is shown in one column of a list. */
 const LABEL_LENGTH_MAX = 200;
-const PATH_LENGTH_MAX = 4_096;
+export const PATH_LENGTH_MAX = 4_096;
 
 // Unknown fields are refused: a misspelt "dry_run" must not restore in earnest.
 const strict = { additionalProperties: false };

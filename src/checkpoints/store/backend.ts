@@ -1,31 +1,33 @@
 // The store backend: observer's own content-addressed store, for every file system and without root.
 
-import type { Checkpoint, VerifyResult } from "../../core/checkpoint.ts";
-import { messageOf, ObserverError } from "../../core/errors.ts";
+import type { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import type { Backend, BackendFacts, CreateJob, Saved } from "../backend.ts";
-import { nameOf, parentOf, shown } from "../byte-path.ts";
+import type { Checkpoint } from "../../core/checkpoint.ts";
+import { ObserverError } from "../../core/errors.ts";
+import type { Backend, BackendFacts, CreateJob, Removed, Saved } from "../backend.ts";
+import { nameOf, parentOf } from "../byte-path.ts";
 import { createLiveTree } from "../live-tree.ts";
 import { createBlobReader, createBlobWriter, type BlobReader } from "./blobs.ts";
 import { capture } from "./capture.ts";
 import { collect } from "./collect.ts";
-import { lockStore, openIndex } from "./index-db.ts";
-import { ensureStore, indexPath } from "./layout.ts";
+import { isBrokenIndex, lockStore, openIndex } from "./index-db.ts";
+import { ensureStore, indexPath, storeIn } from "./layout.ts";
 import { encodeManifest } from "./objects.ts";
+import { isNoSpace, keepReserve, spendReserve } from "./reserve.ts";
 import { createSeen, createSeenWriter } from "./seen.ts";
-import { createStoreTree, walkBlobs } from "./store-tree.ts";
+import { createStoreTree } from "./store-tree.ts";
+import { refOf, verifyStored } from "./verify.ts";
 
 const NS_PER_MS = 1_000_000n;
 
 export function createStoreBackend(facts: BackendFacts): Backend {
-  const store = join(facts.directory, "store");
+  const store = storeIn(facts.directory);
   return {
     name: "store",
     detect: () => ({ usable: true, reason: "content store: works on every file system" }),
     create: (job) => create(store, facts, job),
     open(checkpoint) {
-      const db = openIndex(store, { readonly: true });
+      const db = openIndex(store, "read");
       const tree = createStoreTree(createBlobReader(store, db), refOf(checkpoint));
       return {
         rules: tree.manifest.rules,
@@ -39,23 +41,44 @@ export function createStoreBackend(facts: BackendFacts): Backend {
       };
     },
     exists: (checkpoint) => exists(store, checkpoint),
-    delete: (checkpoint) => remove(store, facts, checkpoint),
-    verify: (checkpoint) => verify(store, checkpoint),
+    delete: (checkpoints, options) => remove(store, facts, { checkpoints, ...options }),
+    verify: (checkpoint, pace) => verifyStored(store, checkpoint, pace),
     knownHashes: (workspace) => knownHashes(store, workspace),
   };
-}
-
-function refOf(checkpoint: Checkpoint): string {
-  if (checkpoint.ref === null)
-    throw new ObserverError("not_found", `Checkpoint ${checkpoint.id} holds no content`);
-  return checkpoint.ref;
 }
 
 function create(store: string, facts: BackendFacts, job: CreateJob): Saved {
   ensureStore(store);
   const lock = lockStore(store, facts.lockWaitMs);
-  const db = openIndex(store, { readonly: false });
-  const blobs = createBlobWriter(store, db);
+  let db: Database | undefined;
+  try {
+    db = openIndex(store, "create");
+    return createAlone(store, db, { facts, job });
+  } catch (error) {
+    if (db && isNoSpace(error)) giveBack(store, db);
+    throw error;
+  } finally {
+    db?.close();
+    lock.release();
+    keepReserve(store);
+  }
+}
+
+/** What was committed of a checkpoint that does not fit is taken back at once. */
+function giveBack(store: string, db: Database): void {
+  try {
+    collect(store, db);
+  } catch {
+    // The next deletion does it.
+  }
+}
+
+function createAlone(
+  store: string,
+  db: Database,
+  { facts, job }: { facts: BackendFacts; job: CreateJob },
+): Saved {
+  const blobs = createBlobWriter(store, db, job.keepFreeBytes);
   const tree = createLiveTree({
     path: job.workspace.path,
     rules: job.rules,
@@ -85,24 +108,34 @@ function create(store: string, facts: BackendFacts, job: CreateJob): Saved {
       ).run(job.id, job.workspace.path, ref, JSON.stringify(saved));
       seen.save();
     });
-    readBack(blobs, [...blobs.added, ref]);
+    readBack(db, blobs, { id: job.id, hashes: [...blobs.added, ref] });
     return { ...saved, verified: true };
   } finally {
     tree.close();
     blobs.close();
-    db.close();
-    lock.release();
   }
 }
 
-/** Everything new, and the manifest even when it is not new. */
-function readBack(blobs: BlobReader, hashes: string[]): void {
-  for (const hash of hashes) blobs.read(hash);
+/** Everything new, and the manifest even when it is not new. What cannot be read was not saved. */
+function readBack(
+  db: Database,
+  blobs: BlobReader,
+  { id, hashes }: { id: string; hashes: string[] },
+): void {
+  for (const hash of hashes) {
+    try {
+      blobs.read(hash);
+    } catch (error) {
+      db.query("UPDATE blobs SET bad = 1 WHERE hash = ?").run(Buffer.from(hash, "hex"));
+      db.query("DELETE FROM checkpoints WHERE id = ?").run(id);
+      throw error;
+    }
+  }
 }
 
 function exists(store: string, checkpoint: Checkpoint): Saved | undefined {
-  if (!existsSync(indexPath(store))) return undefined;
-  const db = openIndex(store, { readonly: true });
+  if (!existsSync(store)) return undefined;
+  const db = openIndex(store, "read");
   let row: { summary: string } | null;
   try {
     row = db
@@ -113,7 +146,7 @@ function exists(store: string, checkpoint: Checkpoint): Saved | undefined {
   }
   if (!row) return undefined;
   const saved = JSON.parse(row.summary) as Saved;
-  const { ok, problems } = verify(store, { ...checkpoint, ref: saved.ref });
+  const { ok, problems } = verifyStored(store, { ...checkpoint, ref: saved.ref });
   if (!ok)
     throw new ObserverError("corrupt", `Checkpoint ${checkpoint.id} was saved but is damaged`, {
       detail: { problems },
@@ -121,82 +154,46 @@ function exists(store: string, checkpoint: Checkpoint): Saved | undefined {
   return { ...saved, verified: true };
 }
 
-function remove(store: string, facts: BackendFacts, checkpoint: Checkpoint): string[] {
-  if (!existsSync(indexPath(store))) return [];
-  const lock = lockStore(store, facts.lockWaitMs);
-  const db = openIndex(store, { readonly: false });
+interface RemoveJob {
+  checkpoints: Checkpoint[];
+  thorough?: boolean;
+}
+
+/** Once more with the reserve, where the file system is too full for SQLite to write what frees space. */
+function remove(store: string, facts: BackendFacts, job: RemoveJob): Removed {
+  if (!existsSync(store)) return { warnings: [], freedBytes: 0 };
   try {
-    db.query("DELETE FROM checkpoints WHERE id = ?").run(checkpoint.id);
-    collect(store, db);
-    return [];
+    return removeOnce(store, facts, job);
   } catch (error) {
-    if (!(error instanceof ObserverError)) throw error;
-    return [`space was not taken back: ${error.message}`];
+    if (!isNoSpace(error) || !spendReserve(store)) throw error;
+    return removeOnce(store, facts, job);
   } finally {
-    db.close();
+    keepReserve(store);
+  }
+}
+
+function removeOnce(
+  store: string,
+  facts: BackendFacts,
+  { checkpoints, thorough }: RemoveJob,
+): Removed {
+  const lock = lockStore(store, facts.lockWaitMs);
+  let db: Database | undefined;
+  try {
+    db = openIndex(store, "write");
+    const forget = db.query("DELETE FROM checkpoints WHERE id = ?");
+    db.transaction(() => {
+      for (const { id } of checkpoints) forget.run(id);
+    }).immediate();
+    const { freedBytes } = collect(store, db, thorough);
+    return { freedBytes, warnings: [] };
+  } catch (error) {
+    if (!(error instanceof ObserverError) || isBrokenIndex(error)) throw error;
+    return { warnings: [`space was not taken back: ${error.message}`], freedBytes: 0 };
+  } finally {
+    db?.close();
     lock.release();
   }
-}
-
-/** A blob that many files share is read once; each of the files is named when it is broken. */
-function verify(store: string, checkpoint: Checkpoint): VerifyResult {
-  const db = openIndex(store, { readonly: false });
-  const blobs = createBlobReader(store, db);
-  const checked = new Map<string, boolean>();
-  const result: VerifyResult = {
-    id: checkpoint.id,
-    ok: true,
-    files_checked: 0,
-    bytes_checked: 0,
-    problems: [],
-  };
-  const check = (hash: string, what: string): boolean => {
-    let good = checked.get(hash);
-    if (good === undefined) checked.set(hash, (good = isSound(blobs, hash, result)));
-    if (!good) result.problems.push(`corrupt: ${what}`);
-    return good;
-  };
-  let last: string | undefined;
-  try {
-    const ref = refOf(checkpoint);
-    if (check(ref, "the manifest"))
-      walkBlobs(
-        createStoreTree(blobs, ref),
-        (hash, path, kind) => {
-          if (kind === "content" && path !== last) {
-            result.files_checked += 1;
-            last = path;
-          }
-          return check(
-            hash,
-            kind === "tree" ? `directory ${shown(path).path || "."}` : shown(path).path,
-          );
-        },
-        blobs,
-      );
-    markBad(db, checked);
-  } finally {
-    blobs.close();
-    db.close();
-  }
-  result.ok = result.problems.length === 0;
-  return result;
-}
-
-function isSound(blobs: BlobReader, hash: string, result: VerifyResult): boolean {
-  try {
-    result.bytes_checked += blobs.read(hash).length;
-    return true;
-  } catch (error) {
-    if (error instanceof ObserverError && error.code === "corrupt") return false;
-    throw new Error(`Cannot verify content ${hash}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** So that the next capture stores the same content anew, which mends this checkpoint as well. */
-function markBad(db: ReturnType<typeof openIndex>, checked: Map<string, boolean>): void {
-  const update = db.query("UPDATE blobs SET bad = 1 WHERE hash = ?");
-  for (const [hash, good] of checked) if (!good) update.run(Buffer.from(hash, "hex"));
 }
 
 function knownHashes(
@@ -204,7 +201,7 @@ function knownHashes(
   workspace: string,
 ): ReturnType<NonNullable<Backend["knownHashes"]>> {
   if (!existsSync(indexPath(store))) return { find: () => undefined, close: () => undefined };
-  const db = openIndex(store, { readonly: true });
+  const db = openIndex(store, "read");
   const seen = createSeen(db, workspace);
   return {
     find: (path, entry) => seen.find(parentOf(path), { ...entry, name: nameOf(path) })?.hash,

@@ -7,8 +7,17 @@ import { join } from "node:path";
 export const PRIVATE_DIRECTORY = 0o700;
 export const PRIVATE_FILE = 0o600;
 
+/** The content store in the data directory's `checkpoints/`. */
+export function storeIn(directory: string): string {
+  return join(directory, "store");
+}
+
+export function packsIn(store: string): string {
+  return join(store, "packs");
+}
+
 export function packPath(store: string, pack: number): string {
-  return join(store, "packs", `${String(pack).padStart(6, "0")}.pack`);
+  return join(packsIn(store), `${String(pack).padStart(6, "0")}.pack`);
 }
 
 export function indexPath(store: string): string {
@@ -27,5 +36,5 @@ export function ensurePrivate(path: string): void {
 
 export function ensureStore(store: string): void {
   ensurePrivate(store);
-  ensurePrivate(join(store, "packs"));
+  ensurePrivate(packsIn(store));
 }

@@ -1,4 +1,4 @@
-// `observer checkpoint create|list|show|diff|pin|delete|verify`: saved states of workspaces.
+// `observer checkpoint create|list|show|diff|pin|delete`: saved states of workspaces.
 
 import { resolve } from "node:path";
 import { CHECKPOINT_KINDS, CHECKPOINT_STATUSES } from "../../core/checkpoint.ts";
@@ -9,11 +9,13 @@ import { ApiError } from "../client.ts";
 import { CLIENT_FLAGS, JSON_FLAG } from "../flags.ts";
 import { checkpointId, checkpointPath, ID_ARGUMENT } from "../ids.ts";
 import { createListVerb, filters } from "../list-verb.ts";
-import { paintOf, printJson } from "../output.ts";
+import { printJson } from "../output.ts";
 import { statusColour } from "../paint.ts";
-import { ago, count, duration, line, number, size, text } from "../show.ts";
+import { ago, line, number, size, text } from "../show.ts";
 import { UsageError } from "../usage.ts";
 import type { Call, Flag, Verb } from "../verb.ts";
+import { pruneVerb } from "./checkpoint-prune.ts";
+import { verifyVerb } from "./checkpoint-verify.ts";
 
 const GROUP = "Save and restore";
 const FLAGS: readonly Flag[] = [JSON_FLAG, ...CLIENT_FLAGS];
@@ -199,55 +201,13 @@ const remove: Verb = {
   },
 };
 
-const verify: Verb = {
-  name: "checkpoint verify",
-  group: GROUP,
-  summary: "read everything back and compare it",
-  args: [{ ...ID_ARGUMENT, required: false }],
-  flags: [{ name: "all", help: "Every checkpoint that holds content." }, ...FLAGS],
-  examples: ["observer checkpoint verify latest", "observer checkpoint verify --all"],
-  check: ({ flags, args }) =>
-    flags.on("all") === args.length > 0 ? [{ field: "ID", rule: "give one ID, or --all" }] : [],
-  async run(call) {
-    const results: Record<string, unknown>[] = [];
-    for (const id of await idsToVerify(call)) {
-      if (call.io.isTty) call.io.stderr(`reading ${id} …\n`);
-      results.push(await call.client().post(checkpointPath(id, "/verify"), { patient: true }));
-    }
-    const bad = results.filter((result) => result["ok"] !== true);
-    if (call.flags.on("json"))
-      printJson(call, call.flags.on("all") ? { items: results } : results[0]);
-    else for (const result of results) printVerdict(call, result);
-    return bad.length > 0 ? 1 : 0;
-  },
-};
-
-async function idsToVerify(call: Call): Promise<string[]> {
-  const [id] = call.args;
-  const client = call.client();
-  if (id !== undefined) return [await checkpointId(call, id)];
-  const ids: string[] = [];
-  let cursor: string | null = null;
-  do {
-    const page = await client.list("/checkpoints", { limit: "1000", cursor: cursor ?? undefined });
-    for (const row of page.items) {
-      if (row["status"] === "ok" || row["status"] === "partial") ids.push(text(row, "id"));
-    }
-    cursor = page.next_cursor;
-  } while (cursor !== null);
-  return ids;
-}
-
-function printVerdict(call: Call, result: Record<string, unknown>): void {
-  const paint = paintOf(call);
-  const verdict = result["ok"] === true ? paint("green", "intact") : paint("red", "damaged");
-  const read = `${count(number(result, "files_checked") ?? 0, "file")}, ${size(number(result, "bytes_checked"))}`;
-  call.io.stdout(
-    `${line(result, "id")}  ${verdict}  ${read}  ${duration(number(result, "duration_ms"))}\n`,
-  );
-  for (const problem of Array.isArray(result["problems"]) ? result["problems"] : []) {
-    call.io.stdout(`  ${printable(String(problem))}\n`);
-  }
-}
-
-export const checkpointVerbs: readonly Verb[] = [create, list, show, diff, pin, remove, verify];
+export const checkpointVerbs: readonly Verb[] = [
+  create,
+  list,
+  show,
+  diff,
+  pin,
+  remove,
+  pruneVerb,
+  verifyVerb,
+];

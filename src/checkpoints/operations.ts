@@ -121,12 +121,12 @@ export function openLive(
 ): { tree: TreeReader } {
   const known = backends
     .find((backend) => backend.name === "store")
-    ?.knownHashes?.(checkpoint.workspace);
+    ?.knownContent?.(checkpoint.workspace);
   return {
     tree: createLiveTree({
       path: checkpoint.workspace,
       rules,
-      ...(known && { knownHash: (path: BytePath, entry) => known.find(path, entry) }),
+      ...(known && { known: (path: BytePath, entry) => known.find(path, entry) }),
     }),
   };
 }

@@ -117,9 +117,13 @@ function expectWorkspace(checkpoint: Checkpoint, force: boolean): boolean {
 function createEmptyTree(self: Entry): TreeReader {
   return {
     self,
+    exact: true,
     root: () => ({ entries: [], enter: () => undefined, close: () => undefined }),
     content: () => [],
     contentHash: () => "",
+    attributes: () => [],
+    holes: () => [],
+    links: () => undefined,
     uncovered: () => undefined,
     close: () => undefined,
   };

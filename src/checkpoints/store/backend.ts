@@ -41,7 +41,7 @@ export function createStoreBackend(facts: BackendFacts): Backend {
     exists: (checkpoint) => exists(store, checkpoint),
     delete: (checkpoint) => remove(store, facts, checkpoint),
     verify: (checkpoint) => verify(store, checkpoint),
-    knownHashes: (workspace) => knownHashes(store, workspace),
+    knownContent: (workspace) => knownContent(store, workspace),
   };
 }
 
@@ -65,9 +65,9 @@ function create(store: string, facts: BackendFacts, job: CreateJob): Saved {
     const scanStartNs = BigInt(facts.now()) * NS_PER_MS;
     const seen = createSeenWriter(db, job.workspace.path, scanStartNs);
     const { self, tree: top, ...captured } = capture({ tree, blobs, seen, rules: job.rules });
-    const { files, bytes, skipped, warnings } = captured;
+    const { files, bytes, skipped, warnings, links } = captured;
     const ref = blobs.put(
-      encodeManifest({ self, tree: top, rules: job.rules, skipped, files, bytes }),
+      encodeManifest({ self, tree: top, rules: job.rules, skipped, files, bytes, links }),
     );
     const saved: Saved = {
       ref,
@@ -199,15 +199,15 @@ function markBad(db: ReturnType<typeof openIndex>, checked: Map<string, boolean>
   for (const [hash, good] of checked) if (!good) update.run(Buffer.from(hash, "hex"));
 }
 
-function knownHashes(
+function knownContent(
   store: string,
   workspace: string,
-): ReturnType<NonNullable<Backend["knownHashes"]>> {
+): ReturnType<NonNullable<Backend["knownContent"]>> {
   if (!existsSync(indexPath(store))) return { find: () => undefined, close: () => undefined };
   const db = openIndex(store, { readonly: true });
   const seen = createSeen(db, workspace);
   return {
-    find: (path, entry) => seen.find(parentOf(path), { ...entry, name: nameOf(path) })?.hash,
+    find: (path, entry) => seen.find(parentOf(path), { ...entry, name: nameOf(path) }),
     close: () => db.close(),
   };
 }

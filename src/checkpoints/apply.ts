@@ -35,6 +35,8 @@ interface Run extends Writer {
   /** Directories to give their final metadata, as the checkpoint has them, and which ones these are. */
   finish: Map<BytePath, { after: Entry; known: FileId | undefined }>;
   removed: Set<Difference>;
+  /** Modification times that this restore gave to files with several names, which are seen under each of them. */
+  stamped: Map<bigint, bigint>;
 }
 
 /** Never leaves `target`, never follows a symlink, never touches what changed since the plan was made. */
@@ -49,6 +51,7 @@ export function applyPlan({ target, tree, plan }: ApplyOptions): Applied {
     leaders: new Map(),
     finish: new Map(),
     removed: new Set(),
+    stamped: new Map(),
     files: 0,
     bytes: 0,
     warnings: [],
@@ -111,6 +114,7 @@ function put(run: Run, step: Difference): void {
   const anew = before?.type !== after.type || what.some((aspect) => ANEW.has(aspect)) || reaches;
   if (!anew) {
     setMetadata(run, path, { after, known: before.live });
+    if (before.live && before.live.links > 1) run.stamped.set(before.live.ino, after.mtimeNs);
     return;
   }
   putNew(run, path, { after, group: run.plan.groups.get(path) });
@@ -128,14 +132,16 @@ function expectUnchanged(run: Run, path: BytePath, before: Entry | undefined): v
     now !== undefined &&
     before.type === now.type &&
     before.live?.ino === now.live?.ino &&
-    (now.type === "directory" || sameStamps(before, now));
+    (now.type === "directory" || sameStamps(run, before, now));
   if (!same) throw new Changed("changed while the restore was running; left as it is");
 }
 
-function sameStamps(before: Entry, now: Entry): boolean {
-  if (before.size !== now.size || before.mtimeNs !== now.mtimeNs) return false;
-  // Replacing one name of a file moves the change time under its other names.
-  return (before.live?.links ?? 1) > 1 || before.live?.ctimeNs === now.live?.ctimeNs;
+function sameStamps(run: Run, before: Entry, now: Entry): boolean {
+  const { links = 1, ino = 0n, ctimeNs } = before.live ?? {};
+  // What is done to one name of a file moves the stamps under its other names.
+  const mtimeNs = links > 1 ? (run.stamped.get(ino) ?? before.mtimeNs) : before.mtimeNs;
+  if (before.size !== now.size || mtimeNs !== now.mtimeNs) return false;
+  return links > 1 || ctimeNs === now.live?.ctimeNs;
 }
 
 function putDirectory(run: Run, { path, before }: Difference, after: Entry): void {

@@ -244,7 +244,7 @@ function attributesDiffer(run: Run, path: BytePath, sides: Required<Sides>): boo
   }
   if (sameAttributes(old, now)) return false;
   if (options.rootOnly !== "ignored") return true;
-  run.beyondUs.push(path);
+  if (!sameAttributes(old.filter(needsRoot), now.filter(needsRoot))) run.beyondUs.push(path);
   const ours = (attribute: Attribute): boolean => !needsRoot(attribute);
   return !sameAttributes(old.filter(ours), now.filter(ours));
 }

@@ -79,19 +79,20 @@ export function diff(
 ): Operations["diff"]["answer"] {
   const backends = backendsOf(context);
   const before = openCheckpoint(backends, checkpoint);
-  if (to) {
-    const after = openCheckpoint(backends, to);
-    return { changes: told({ before: before.tree, after: after.tree, path }) };
+  const after = to ? openCheckpoint(backends, to) : openLive(backends, checkpoint, before.rules);
+  try {
+    return {
+      changes: told({
+        before: before.tree,
+        after: after.tree,
+        path,
+        ...(to ? {} : sameFileSystem(checkpoint)),
+      }),
+    };
+  } finally {
+    before.tree.close();
+    after.tree.close();
   }
-  const live = openLive(backends, checkpoint, before.rules);
-  return {
-    changes: told({
-      before: before.tree,
-      after: live.tree,
-      path,
-      ...sameFileSystem(checkpoint),
-    }),
-  };
 }
 
 function told(options: CompareOptions): Change[] {
@@ -122,12 +123,19 @@ export function openLive(
   const known = backends
     .find((backend) => backend.name === "store")
     ?.knownContent?.(checkpoint.workspace);
+  const tree = createLiveTree({
+    path: checkpoint.workspace,
+    rules,
+    ...(known && { known: (path: BytePath, entry) => known.find(path, entry) }),
+  });
   return {
-    tree: createLiveTree({
-      path: checkpoint.workspace,
-      rules,
-      ...(known && { known: (path: BytePath, entry) => known.find(path, entry) }),
-    }),
+    tree: {
+      ...tree,
+      close() {
+        tree.close();
+        known?.close();
+      },
+    },
   };
 }
 

@@ -137,13 +137,14 @@ function writeContent(
   { fd, after }: { fd: number; after: Entry },
 ): number {
   const holes = tree.holes(path, after);
+  // Its length first: a file system that sees a file grow may give it more space than it needs (xfs).
+  if (holes.length > 0) ftruncateSync(fd, after.size);
   let total = 0;
   for (const piece of tree.content(path, after)) {
     for (const { start, end } of solid(piece, total, holes))
       writeAll(fd, piece, { start, end, total });
     total += piece.length;
   }
-  if (holes.length > 0) ftruncateSync(fd, total);
   return total;
 }
 
@@ -182,9 +183,9 @@ function putSymlink(writer: Writer, path: BytePath, { after, group }: Wanted): v
     symlinkSync(toBytes(after.target ?? ""), at(parent, temporary));
     const fd = openHandleAt(parent, temporary);
     try {
-      const { uid, nlink } = fstatSync(fd);
-      // Somebody else's file at this name would be given away.
-      if (uid !== process.geteuid?.() || nlink !== 1)
+      const stat = fstatSync(fd);
+      // A file that somebody put at this name meanwhile would be given away.
+      if (!stat.isSymbolicLink() || stat.nlink !== 1)
         throw new Changed("changed while the restore was running; left as it is");
       stampSymlink(writer, fd, after);
       if (group) lead(writer, path, { group, fd });

@@ -1,9 +1,9 @@
 // The helper's operations that plan a restore and carry it out.
 
 import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
-import type { Checkpoint } from "../core/checkpoint.ts";
+import type { Change, Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
-import { applyPlan } from "./apply.ts";
+import { applyPlan, type Applied } from "./apply.ts";
 import type { Backend, OpenCheckpoint } from "./backend.ts";
 import { parentOf, shown, type BytePath } from "./byte-path.ts";
 import { changesOf } from "./changes.ts";
@@ -26,29 +26,46 @@ interface Opened {
   saved: OpenCheckpoint;
   live: { tree: TreeReader };
   plan: Plan;
+  close(): void;
 }
 
 export function plan(context: HelperContext, job: RestoreJob): Planned {
   const missing = !expectWorkspace(job.checkpoint, job.force);
-  const { live, saved, plan } = openPlan(context, job);
-  if (job.path !== "" && plan.steps.length === 0) {
-    expectCovered(saved.tree, job.path);
-    expectKnown(job, [saved.tree, live.tree]);
+  const opened = openPlan(context, job);
+  const { live, saved, plan } = opened;
+  try {
+    if (job.path !== "" && plan.steps.length === 0) {
+      expectCovered(saved.tree, job.path);
+      expectKnown(job, [saved.tree, live.tree]);
+    }
+    return {
+      changes: changesOf(plan.steps, { before: live.tree, after: saved.tree }),
+      untouched: plan.untouched.length,
+      touched: plan.steps.filter((step) => step.before).map((step) => step.path),
+      missing,
+      occupants: occupantsOf(job.checkpoint.workspace),
+      warnings: plan.warnings,
+    };
+  } finally {
+    opened.close();
   }
-  return {
-    changes: changesOf(plan.steps, { before: live.tree, after: saved.tree }),
-    untouched: plan.untouched.length,
-    touched: plan.steps.filter((step) => step.before).map((step) => step.path),
-    missing,
-    occupants: occupantsOf(job.checkpoint.workspace),
-    warnings: plan.warnings,
-  };
 }
 
 export function apply(context: HelperContext, job: Operations["apply"]["request"]): Restored {
   if (!expectWorkspace(job.checkpoint, job.force))
     mkdirSync(job.checkpoint.workspace, { mode: 0o700 });
   const opened = openPlan(context, job);
+  try {
+    const { warnings, ...applied } = carryOut(opened, job);
+    const residual = remaining(context, job);
+    removeJournal(job.journal);
+    return { ...applied, warnings, residual };
+  } finally {
+    opened.close();
+  }
+}
+
+function carryOut(opened: Opened, job: Operations["apply"]["request"]): Applied {
   const warnings = [...opened.plan.warnings];
   if (!job.force) expectReadable(opened);
   if (job.safety) warnings.push(...keepToSafety(opened, job.safety));
@@ -67,14 +84,17 @@ export function apply(context: HelperContext, job: Operations["apply"]["request"
     tree: opened.saved.tree,
     plan: opened.plan,
   });
-  const after = openPlan(context, job);
-  removeJournal(job.journal);
-  return {
-    files: applied.files,
-    bytes: applied.bytes,
-    warnings: [...warnings, ...applied.warnings],
-    residual: changesOf(after.plan.steps, { before: after.live.tree, after: after.saved.tree }),
-  };
+  return { ...applied, warnings: [...warnings, ...applied.warnings] };
+}
+
+/** What still differs: the same plan, made again. */
+function remaining(context: HelperContext, job: RestoreJob): Change[] {
+  const { live, saved, plan, close } = openPlan(context, job);
+  try {
+    return changesOf(plan.steps, { before: live.tree, after: saved.tree });
+  } finally {
+    close();
+  }
 }
 
 function openPlan(context: HelperContext, { checkpoint, path }: RestoreJob): Opened {
@@ -90,7 +110,16 @@ function openPlan(context: HelperContext, { checkpoint, path }: RestoreJob): Ope
     asRoot: process.geteuid?.() === 0,
     ...sameFileSystem(checkpoint),
   });
-  return { backends, saved, live, plan };
+  return {
+    backends,
+    saved,
+    live,
+    plan,
+    close() {
+      saved.tree.close();
+      live.tree.close();
+    },
+  };
 }
 
 /** Throws unless the workspace is there as it was saved. False when it is gone and may be made again. */
@@ -189,6 +218,7 @@ function keepToSafety({ backends, live, plan }: Opened, safety: Checkpoint): str
     after: tree,
     ...sameFileSystem(safety),
   });
+  tree.close();
   const left = new Set(untouched);
   const missing = plan.steps.filter((step) => step.before && isBelowAny(step.path, left));
   if (missing.length > 0) {

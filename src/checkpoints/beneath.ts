@@ -11,6 +11,7 @@ import {
   type BigIntStats,
 } from "node:fs";
 import { ObserverError } from "../core/errors.ts";
+import { failedWith } from "../kernel/libc.ts";
 import { openDirectoryBeneath } from "../kernel/open-beneath.ts";
 import { isWithin, toBytes, type BytePath } from "./byte-path.ts";
 import type { Entry, EntryType } from "./tree.ts";
@@ -58,14 +59,24 @@ export function namesIn(fd: number): BytePath[] {
   return names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/** What is at `name`, or undefined when nothing is. */
+/** A name that is a symlink at one look and none at the next is looked at again this often. */
+const LOOKS_MAX = 10;
+
+/** What is at `name`, or undefined when nothing is, or something else every time. */
 export function entryAt(fd: number, name: BytePath): Entry | undefined {
-  const stat = lstatSync(at(fd, name), { bigint: true, throwIfNoEntry: false });
-  if (!stat) return undefined;
-  const entry = entryOf(name, stat);
-  if (entry.type === "symlink")
-    entry.target = readlinkSync(at(fd, name), { encoding: "buffer" }).toString("latin1");
-  return entry;
+  for (let look = 1; look <= LOOKS_MAX; look += 1) {
+    const stat = lstatSync(at(fd, name), { bigint: true, throwIfNoEntry: false });
+    if (!stat) return undefined;
+    const entry = entryOf(name, stat);
+    if (entry.type !== "symlink") return entry;
+    try {
+      entry.target = readlinkSync(at(fd, name), { encoding: "buffer" }).toString("latin1");
+      return entry;
+    } catch (error) {
+      if (!failedWith(error, "EINVAL", "ENOENT")) throw error;
+    }
+  }
+  return undefined;
 }
 
 export function entryOfOpen(fd: number, name: BytePath): Entry {

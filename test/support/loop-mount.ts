@@ -1,20 +1,10 @@
 // A real file system in a file, mounted for the time of a test file.
 
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { QUICK_PLACE } from "./temp-directory.ts";
 
 const MIB = 1024 * 1024;
-/** Memory where there is some: these file systems are flushed often, and tests on a busy disk would wait for it. */
-const ROOM = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** `mkfs` of each, with the smallest size that makes it as it is on a real disk, in bytes. */
 const KINDS = {
   // Below it, data and metadata are mixed.
@@ -38,7 +28,7 @@ export function mountLoop(kind: FileSystemKind, bytes?: number): LoopMount | und
     console.log(`skipped: tests on ${kind} need root and ${command[0]}`);
     return undefined;
   }
-  const root = mkdtempSync(join(ROOM, `observer-${kind}-`));
+  const root = mkdtempSync(join(QUICK_PLACE, `observer-${kind}-`));
   // Other users' programs work in it too.
   chmodSync(root, 0o755);
   const image = join(root, "image");

@@ -1,18 +1,15 @@
 // The property of a checkpoint: random trees and random damage, saved and brought back, compared by another walker.
 
-import { deepStrictEqual, ok } from "node:assert";
+import { deepStrictEqual } from "node:assert";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { newId } from "../../src/core/ids.ts";
-import { apply, plan } from "../../src/checkpoints/restore.ts";
-import { backendNamed } from "../../src/checkpoints/catalog.ts";
-import { backendsOf, create, inspect } from "../../src/checkpoints/operations.ts";
+import { inspect } from "../../src/checkpoints/operations.ts";
 import { createSubvolume } from "../../src/kernel/btrfs.ts";
 import { exactWalk } from "./exact-walk.ts";
 import { build, damage, empty, spoil, tree } from "./random-tree.ts";
+import { createSaver } from "./saver.ts";
 
 export interface RoundTrips {
   /** A directory of a file system of any kind, which the program may fill. */
@@ -24,14 +21,6 @@ export interface RoundTrips {
   runs: number;
   seed: number;
 }
-
-const RULES = {
-  exclude: [],
-  defaultExcludes: true,
-  fileBytesMax: 100 * 1024 * 1024,
-  filesMax: 300_000,
-  totalBytesMax: 5 * 1024 * 1024 * 1024,
-};
 
 /** Throws with the smallest tree that does not come back. Everything in this process: the operations, not the service. */
 export function runRoundTrips(options: RoundTrips): void {
@@ -61,65 +50,4 @@ export function runRoundTrips(options: RoundTrips): void {
     { numRuns: options.runs, seed: options.seed, endOnFailure: true },
   );
   rmSync(directory, { recursive: true });
-}
-
-/** What the service does with rows and helpers, without both. */
-function createSaver(workspace: string, directory: string) {
-  const context = { directory, lockWaitMs: 10_000, allowAnyPath: [], home: "/root" };
-  const save = (include: string[]): Checkpoint => {
-    const { backend, identity } = inspect(context, { workspace });
-    const id = newId();
-    const saved = create(context, {
-      id,
-      workspace,
-      backend,
-      rules: RULES,
-      include,
-      background: false,
-    });
-    deepStrictEqual([saved.skipped, saved.warnings, saved.verified], [[], [], true]);
-    return rowOf({ id, workspace, backend, identity, ref: saved.ref });
-  };
-  return {
-    context,
-    save,
-    restore(checkpoint: Checkpoint): void {
-      const job = { checkpoint, path: "", force: false };
-      const { touched } = plan(context, job);
-      const safety = touched.length > 0 ? save(touched) : null;
-      const journal = join(directory, "restores", `${newId()}.json`);
-      const done = apply(context, { ...job, safety, journal, startedMs: 0 });
-      deepStrictEqual([done.warnings, done.residual], [[], []]);
-    },
-    verify(checkpoint: Checkpoint): void {
-      const report = backendNamed(backendsOf(context), checkpoint.backend).verify(checkpoint);
-      ok(report.ok, report.problems.join());
-    },
-  };
-}
-
-function rowOf(
-  known: Pick<Checkpoint, "id" | "workspace" | "backend" | "identity" | "ref">,
-): Checkpoint {
-  return {
-    ...known,
-    host: "test-host",
-    kind: "manual",
-    reason: "manual",
-    label: null,
-    interruptionId: null,
-    sessionId: null,
-    agent: null,
-    createdMs: systemClock.now(),
-    durationMs: null,
-    files: null,
-    bytes: null,
-    verified: true,
-    pinned: false,
-    parentId: null,
-    status: "ok",
-    skipped: [],
-    warnings: [],
-    error: null,
-  };
 }

@@ -37,6 +37,8 @@ interface Run extends Writer {
   removed: Set<Difference>;
   /** Modification times that this restore gave to files with several names, which are seen under each of them. */
   stamped: Map<bigint, bigint>;
+  /** What found no space, to be tried again when the deletions are done; undefined from then on. */
+  starved: Difference[] | undefined;
 }
 
 /** Never leaves `target`, never follows a symlink, never touches what changed since the plan was made. */
@@ -52,6 +54,7 @@ export function applyPlan({ target, tree, plan }: ApplyOptions): Applied {
     finish: new Map(),
     removed: new Set(),
     stamped: new Map(),
+    starved: [],
     files: 0,
     bytes: 0,
     warnings: [],
@@ -61,6 +64,9 @@ export function applyPlan({ target, tree, plan }: ApplyOptions): Applied {
     if (!run.flushEach) syncFileSystem(beneath.directory(""));
     for (const step of plan.steps.toReversed())
       if (!step.after && !run.removed.has(step)) attempt(run, step, () => remove(run, step));
+    const again = run.starved ?? [];
+    run.starved = undefined;
+    for (const step of again) attempt(run, step, () => put(run, step));
     for (const path of [...run.finish.keys()].sort(deepestFirst)) finishDirectory(run, path);
     syncFileSystem(beneath.directory(""));
   } finally {
@@ -70,7 +76,8 @@ export function applyPlan({ target, tree, plan }: ApplyOptions): Applied {
 }
 
 /** One path that cannot be restored is told and does not stop the others. */
-function attempt(run: Run, { path }: Difference, act: () => void): void {
+function attempt(run: Run, step: Difference, act: () => void): void {
+  const { path } = step;
   try {
     if (path !== "") {
       const parent = parentOf(path);
@@ -82,7 +89,8 @@ function attempt(run: Run, { path }: Difference, act: () => void): void {
     }
     act();
   } catch (error) {
-    warn(run, path, messageOf(error));
+    if (run.starved && codeOf(error) === "ENOSPC") run.starved.push(step);
+    else warn(run, path, messageOf(error));
   }
 }
 

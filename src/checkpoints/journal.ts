@@ -2,6 +2,7 @@
 
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -44,6 +45,11 @@ export function writeJournal(path: string, journal: Journal): void {
   } finally {
     closeSync(directory);
   }
+}
+
+/** Undefined when there is none. */
+export function readJournal(path: string): Journal | undefined {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Journal) : undefined;
 }
 
 export function removeJournal(path: string): void {

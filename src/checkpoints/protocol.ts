@@ -101,4 +101,6 @@ export interface Journal {
   startedMs: number;
   /** How often it was rolled forward in vain. */
   attempts: number;
+  /** The helper at work; one that outlived its observer is ended before another one takes over. */
+  worker?: { pid: number; startTime: string };
 }

@@ -1,6 +1,6 @@
 // The helper's operations that plan a restore and carry it out.
 
-import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
+import { lstatSync, mkdirSync, realpathSync } from "node:fs";
 import type { Change, Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { applyPlan, type Applied } from "./apply.ts";
@@ -8,8 +8,8 @@ import type { Backend, OpenCheckpoint } from "./backend.ts";
 import { parentOf, shown, type BytePath } from "./byte-path.ts";
 import { changesOf } from "./changes.ts";
 import { compareTrees, type Difference } from "./diff.ts";
-import { removeJournal, writeJournal } from "./journal.ts";
-import { occupantsOf } from "./occupants.ts";
+import { readJournal, removeJournal, writeJournal } from "./journal.ts";
+import { occupantsOf, startTimeOf } from "./occupants.ts";
 import {
   backendsOf,
   expectIdentity,
@@ -19,7 +19,11 @@ import {
 } from "./operations.ts";
 import { planRestore, type Plan } from "./plan.ts";
 import type { HelperContext, Operations, Planned, Restored, RestoreJob } from "./protocol.ts";
+import { bytesNeeded, expectRoom } from "./room.ts";
 import type { Directory, Entry, TreeReader } from "./tree.ts";
+
+/** Who started this process; another one takes its place when that ends. */
+const PARENT = process.ppid;
 
 interface Opened {
   backends: Backend[];
@@ -69,22 +73,33 @@ function carryOut(opened: Opened, job: Operations["apply"]["request"]): Applied 
   const warnings = [...opened.plan.warnings];
   if (!job.force) expectReadable(opened);
   if (job.safety) warnings.push(...keepToSafety(opened, job.safety));
-  // One that is there already names the first safety checkpoint, which is the one that counts.
-  if (!existsSync(job.journal))
-    writeJournal(job.journal, {
-      checkpointId: job.checkpoint.id,
-      path: job.path,
-      force: job.force,
-      safetyId: job.safety?.id ?? null,
-      startedMs: job.startedMs,
-      attempts: 0,
-    });
+  const needed = bytesNeeded(opened.plan, opened.saved.tree);
+  expectRoom(job.checkpoint.workspace, { needed, force: job.force });
+  begin(job);
   const applied = applyPlan({
     target: job.checkpoint.workspace,
     tree: opened.saved.tree,
     plan: opened.plan,
   });
   return { ...applied, warnings: [...warnings, ...applied.warnings] };
+}
+
+/** From here on a restart finishes the restore. Throws `failed` when nobody waits for it any more. */
+function begin(job: Operations["apply"]["request"]): void {
+  // An observer that was killed is followed by another one, which knows of nothing that has not begun.
+  if (process.ppid !== PARENT)
+    throw new ObserverError("failed", "Observer ended before the restore began");
+  const worker = { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
+  const fresh = {
+    checkpointId: job.checkpoint.id,
+    path: job.path,
+    force: job.force,
+    safetyId: job.safety?.id ?? null,
+    startedMs: job.startedMs,
+    attempts: 0,
+  };
+  // One that is there already names the first safety checkpoint, which is the one that counts.
+  writeJournal(job.journal, { ...(readJournal(job.journal) ?? fresh), worker });
 }
 
 /** What still differs: the same plan, made again. */

@@ -46,6 +46,7 @@ export function runRoundTrips(options: RoundTrips): void {
         deepStrictEqual(exactWalk(workspace), trees[at]);
       }
       for (const checkpoint of saved) saver.verify(checkpoint);
+      saver.forget();
     }),
     { numRuns: options.runs, seed: options.seed, endOnFailure: true },
   );

@@ -20,6 +20,7 @@ const RULES = {
 /** What the service does with rows and helpers, without both: takes checkpoints and restores them in this process. */
 export function createSaver(workspace: string, directory: string) {
   const context = { directory, lockWaitMs: 10_000, allowAnyPath: [], home: "/root" };
+  const rows: Checkpoint[] = [];
   const save = (include: string[]): Checkpoint => {
     const { backend, identity } = inspect(context, { workspace });
     const id = newId();
@@ -32,7 +33,9 @@ export function createSaver(workspace: string, directory: string) {
       background: false,
     });
     deepStrictEqual([saved.skipped, saved.warnings, saved.verified], [[], [], true]);
-    return rowOf({ id, workspace, backend, identity, ref: saved.ref });
+    const row = rowOf({ id, workspace, backend, identity, ref: saved.ref });
+    rows.push(row);
+    return row;
   };
   return {
     context,
@@ -51,6 +54,11 @@ export function createSaver(workspace: string, directory: string) {
       const job = { checkpoint, path: "", force: true, safety: null, journal, startedMs: 0 };
       const done = apply(context, job);
       return done.warnings.length + done.residual.length;
+    },
+    /** Deletes everything that was saved so far. */
+    forget(): void {
+      for (const row of rows.splice(0))
+        deepStrictEqual(backendNamed(backendsOf(context), row.backend).delete(row), []);
     },
     verify(checkpoint: Checkpoint): void {
       const report = backendNamed(backendsOf(context), checkpoint.backend).verify(checkpoint);

@@ -8,6 +8,9 @@ import type { Entry, TreeReader } from "./tree.ts";
 
 /** A directory entry, an inode and the last block of a file take some too. */
 const ENTRY_BYTES = 4_096;
+/** ext4 keeps a fiftieth for itself, 16 MiB at most, that it counts as free to root. */
+const KEPT_SHARE = 50;
+const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * The most bytes that the plan needs at one time beyond what is taken now. A file is written beside the one that it
@@ -52,8 +55,9 @@ export function expectRoom(
         { cause: error },
       );
   }
-  const { bavail, bfree, bsize } = statfsSync(workspace);
-  const free = (process.geteuid?.() === 0 ? bfree : bavail) * bsize;
+  const { bavail, bfree, blocks, bsize } = statfsSync(workspace);
+  const kept = Math.min(Math.ceil((blocks * bsize) / KEPT_SHARE), KEPT_BYTES_MAX);
+  const free = process.geteuid?.() === 0 ? Math.max(0, bfree * bsize - kept) : bavail * bsize;
   if (needed <= free || force) return;
   throw new ObserverError(
     "no_space",

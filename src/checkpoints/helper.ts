@@ -4,7 +4,7 @@ import { messageOf, ObserverError, type ErrorCode } from "../core/errors.ts";
 import { backendNamed } from "./catalog.ts";
 import { codeOf } from "./live-tree.ts";
 import { signalOccupants } from "./occupants.ts";
-import { backendsOf, create, diff, exists, inspect } from "./operations.ts";
+import { backendsOf, create, diff, exists, inspect, text } from "./operations.ts";
 import type { HelperAnswer, HelperRequest } from "./protocol.ts";
 import { apply, plan } from "./restore.ts";
 
@@ -55,6 +55,8 @@ async function perform(message: HelperRequest): Promise<unknown> {
     }
     case "diff":
       return diff(context, message.request);
+    case "text":
+      return text(context, message.request);
     case "plan":
       return plan(context, message.request);
     case "apply":

@@ -12,6 +12,7 @@ import { compareTrees, type CompareOptions } from "./diff.ts";
 import { createLiveTree } from "./live-tree.ts";
 import type { HelperContext, Inspection, Operations } from "./protocol.ts";
 import type { Rules } from "./rules.ts";
+import { diffText } from "./text-diff.ts";
 import type { TreeReader } from "./tree.ts";
 import { identityOf, resolveWorkspace } from "./workspace.ts";
 
@@ -75,20 +76,32 @@ export function exists(
 
 export function diff(
   context: HelperContext,
-  { checkpoint, to, path }: Operations["diff"]["request"],
+  { path, ...job }: Operations["diff"]["request"],
 ): Operations["diff"]["answer"] {
+  return compared(context, job, (trees) => {
+    const options = { ...trees, path, ...(job.to ? {} : sameFileSystem(job.checkpoint)) };
+    return { changes: told(options) };
+  });
+}
+
+export function text(
+  context: HelperContext,
+  { path, ...job }: Operations["text"]["request"],
+): Operations["text"]["answer"] {
+  return compared(context, job, (trees) => diffText(path, trees));
+}
+
+/** Opens a checkpoint and what it is compared with, another one or the living workspace. */
+function compared<T>(
+  context: HelperContext,
+  { checkpoint, to }: { checkpoint: Checkpoint; to: Checkpoint | null },
+  look: (trees: { before: TreeReader; after: TreeReader }) => T,
+): T {
   const backends = backendsOf(context);
   const before = openCheckpoint(backends, checkpoint);
   const after = to ? openCheckpoint(backends, to) : openLive(backends, checkpoint, before.rules);
   try {
-    return {
-      changes: told({
-        before: before.tree,
-        after: after.tree,
-        path,
-        ...(to ? {} : sameFileSystem(checkpoint)),
-      }),
-    };
+    return look({ before: before.tree, after: after.tree });
   } finally {
     before.tree.close();
     after.tree.close();

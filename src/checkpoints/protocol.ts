@@ -1,6 +1,12 @@
 // What observer and its checkpoint helper say to each other: one JSON request, one JSON answer.
 
-import type { BackendName, Change, Checkpoint, VerifyResult } from "../core/checkpoint.ts";
+import type {
+  BackendName,
+  Change,
+  Checkpoint,
+  TextDiff,
+  VerifyResult,
+} from "../core/checkpoint.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
@@ -61,6 +67,10 @@ export interface Operations {
   diff: {
     request: { checkpoint: Checkpoint; to: Checkpoint | null; path: BytePath };
     answer: { changes: Change[] };
+  };
+  text: {
+    request: { checkpoint: Checkpoint; to: Checkpoint | null; path: BytePath };
+    answer: TextDiff;
   };
   plan: { request: RestoreJob; answer: Planned };
   apply: {

@@ -8,6 +8,7 @@ import type { Backend, OpenCheckpoint } from "./backend.ts";
 import { parentOf, shown, type BytePath } from "./byte-path.ts";
 import { changesOf } from "./changes.ts";
 import { compareTrees, type Difference } from "./diff.ts";
+import { findEntry } from "./find-entry.ts";
 import { readJournal, removeJournal, writeJournal } from "./journal.ts";
 import { occupantsOf, startTimeOf } from "./occupants.ts";
 import {
@@ -20,7 +21,7 @@ import {
 import { planRestore, type Plan } from "./plan.ts";
 import type { HelperContext, Operations, Planned, Restored, RestoreJob } from "./protocol.ts";
 import { bytesNeeded, expectRoom } from "./room.ts";
-import type { Directory, Entry, TreeReader } from "./tree.ts";
+import type { Entry, TreeReader } from "./tree.ts";
 
 /** Who started this process; another one takes its place when that ends. */
 const PARENT = process.ppid;
@@ -175,22 +176,11 @@ function createEmptyTree(self: Entry): TreeReader {
 
 /** A path that was never there is a slip of the hand, not a restore of nothing. */
 function expectKnown({ path, checkpoint }: RestoreJob, trees: TreeReader[]): void {
-  if (trees.some((tree) => holds(tree.root(), path.split("/")))) return;
+  if (trees.some((tree) => findEntry(tree, path))) return;
   throw new ObserverError(
     "not_found",
     `Cannot restore ${shown(path).path}: neither checkpoint ${checkpoint.id} nor the workspace has it`,
   );
-}
-
-function holds(directory: Directory, [name, ...rest]: string[]): boolean {
-  try {
-    const entry = directory.entries.find((it) => it.name === name);
-    if (!entry || rest.length === 0) return entry !== undefined;
-    const inner = entry.type === "directory" ? directory.enter(entry) : undefined;
-    return inner !== undefined && holds(inner, rest);
-  } finally {
-    directory.close();
-  }
 }
 
 function expectCovered(tree: TreeReader, path: BytePath): void {

@@ -78,19 +78,28 @@ function reading({
   deps,
   runner,
   options,
-}: ServiceParts): Pick<CheckpointService, "diff" | "verify" | "inspect"> {
+}: ServiceParts): Pick<CheckpointService, "diff" | "diffText" | "verify" | "inspect"> {
+  const comparison = (id: string, toId: string | undefined, path: string) => ({
+    checkpoint: usableRow(deps.rows, id),
+    to: toId === undefined ? null : usableRow(deps.rows, toId),
+    path: insidePath(path),
+  });
   return {
     async diff(id, toId, path) {
       const { changes } = await runner.run({
         op: "diff",
-        request: {
-          checkpoint: usableRow(deps.rows, id),
-          to: toId === undefined ? null : usableRow(deps.rows, toId),
-          path: insidePath(path ?? ""),
-        },
+        request: comparison(id, toId, path ?? ""),
         deadlineMs: options.storeDeadlineMs,
       });
       return changes;
+    },
+    async diffText(id, toId, path) {
+      const request = comparison(id, toId, path);
+      if (request.path === "")
+        throw new ObserverError("invalid", "Cannot compare as text: name one file", {
+          detail: { field: "path", value: path },
+        });
+      return await runner.run({ op: "text", request, deadlineMs: options.storeDeadlineMs });
     },
     verify: async (id) =>
       await runner.run({

@@ -21,7 +21,16 @@ import {
 import { dirname, join } from "node:path";
 import { exportTo } from "../../src/checkpoints/export-to.ts";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
-import { createKit, type Kit } from "../support/checkpoint-kit.ts";
+import { createBlobWriter } from "../../src/checkpoints/store/blobs.ts";
+import { openIndex } from "../../src/checkpoints/store/index-db.ts";
+import {
+  decodeManifest,
+  decodeTree,
+  encodeManifest,
+  encodeTree,
+} from "../../src/checkpoints/store/objects.ts";
+import { createKit, HELPER, type Kit } from "../support/checkpoint-kit.ts";
+import { asUid, canBeNobody, canNobodyRead, NOBODY } from "../support/daemon.ts";
 import {
   attributesAt,
   dataOf,
@@ -242,6 +251,78 @@ test("holes come back as holes, zeros as zeros", async () => {
   await kit.service.restore({ id: saved.id });
   expect(statSync(at("sparse"), { bigint: true }).mtimeNs).toBe(mtimeNs);
 });
+
+const nobodyCan = isRoot && canBeNobody() && canNobodyRead(HELPER[1] ?? "");
+
+test.skipIf(!nobodyCan)(
+  "an ordinary user gets back what it may set, and is told of the rest",
+  async () => {
+    put("tool", "#!");
+    put("data", "one");
+    setAttributeAt(bytes("tool"), "user.a", Buffer.from("a"));
+    setAttributeAt(bytes("data"), "system.posix_acl_access", ACL);
+    setAttributeAt(bytes("tool"), "security.capability", capability());
+    Bun.spawnSync(["chmod", "755", kit.root]);
+    Bun.spawnSync(["chown", "-R", "-h", String(NOBODY), kit.root]);
+    // Changing the owner took it.
+    setAttributeAt(bytes("tool"), "security.capability", capability());
+    const before = exactWalk(kit.workspace);
+    const service = kit.restarted({ helperCommand: asUid(NOBODY, HELPER) });
+    const saved = await service.create({
+      workspace: kit.workspace,
+      kind: "manual",
+      reason: "manual",
+    });
+    expect(saved).toMatchObject({ status: "ok", verified: true, warnings: [] });
+
+    removeAttributeAt(bytes("tool"), "security.capability");
+    put("data", "two!");
+    removeAttributeAt(bytes("data"), "system.posix_acl_access");
+    const first = await service.restore({ id: saved.id });
+    expect(first.warnings).toEqual(["tool: some attributes can be restored by root only"]);
+    rmSync(at("tool"));
+    const second = await service.restore({ id: saved.id });
+    expect(second.warnings).toContain(
+      "tool: attribute security.capability can be restored by root only",
+    );
+    const without = (tree: Record<string, string>): unknown[] =>
+      Object.entries(tree).map(([path, facts]) => [
+        path,
+        facts.replace(/"security.capability":"[^"]*",?/, "").replace(/:\d+ \|/, " |"),
+      ]);
+    expect(without(exactWalk(kit.workspace))).toEqual(without(before));
+  },
+);
+
+test("a checkpoint from before attributes and links were kept takes none away", async () => {
+  put("file", "one");
+  linkSync(at("file"), at("link"));
+  setAttributeAt(bytes("file"), "user.a", Buffer.from("a"));
+  const saved = await create();
+  const old = withoutExactness(saved);
+  expect(await kit.service.diff(old)).toEqual([]);
+  chmodSync(at("file"), 0o600);
+  await kit.service.restore({ id: old });
+  expect(attributesAt(bytes("link"))["user.a"]).toBeDefined();
+  expect(inode("file")).toBe(inode("link"));
+  expect(await kit.service.diff(saved.id)).toEqual([]);
+});
+
+/** The same checkpoint as an earlier version would have stored it; its id. */
+function withoutExactness(saved: Checkpoint): string {
+  const store = join(kit.directory, "store");
+  const db = openIndex(store, { readonly: false });
+  const blobs = createBlobWriter(store, db);
+  const { links: _, ...manifest } = decodeManifest(blobs.read(saved.ref ?? ""));
+  const entries = decodeTree(blobs.read(manifest.tree));
+  const plain = entries.map(({ attributes: _attributes, ...entry }) => entry);
+  const ref = blobs.put(encodeManifest({ ...manifest, tree: blobs.put(encodeTree(plain)) }));
+  blobs.commit();
+  blobs.close();
+  db.close();
+  kit.rows.insert({ ...saved, id: "old1", ref });
+  return "old1";
+}
 
 test("exportTo brings attributes, links and holes too", async () => {
   put("a", "x");

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { createKit } from "../support/checkpoint-kit.ts";
-import { asUid, canBeNobody, NOBODY } from "../support/daemon.ts";
+import { asUid, canBeNobody, canNobodyRead, NOBODY } from "../support/daemon.ts";
 import { exactWalk } from "../support/exact-walk.ts";
 import { mountLoop } from "../support/loop-mount.ts";
 import { build, damage, empty, spoil, tree } from "../support/random-tree.ts";
@@ -68,7 +68,7 @@ describe("every tree comes back exactly, and so does the damage", () => {
   }
 
   const root = process.geteuid?.() === 0;
-  const can = !root || (canBeNobody() && isReadableToNobody());
+  const can = !root || (canBeNobody() && canNobodyRead(PROGRAM));
   test.skipIf(!can)(
     "as an ordinary user where the tests run",
     () => {
@@ -80,14 +80,6 @@ describe("every tree comes back exactly, and so does the damage", () => {
     PATIENCE_MS,
   );
 });
-
-function isReadableToNobody(): boolean {
-  const can = [PROGRAM, process.execPath].every(
-    (path) => Bun.spawnSync(asUid(NOBODY, ["test", "-r", path])).success,
-  );
-  if (!can) console.log("skipped: this user's files are not readable to nobody");
-  return can;
-}
 
 // Owners and modes without read permission are exact as root only.
 const isRoot = process.geteuid?.() === 0;

@@ -2,11 +2,11 @@
 
 import { deepStrictEqual, ok } from "node:assert";
 import { join } from "node:path";
-import type { Checkpoint } from "../../src/core/checkpoint.ts";
+import type { Checkpoint, TextDiff } from "../../src/core/checkpoint.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { newId } from "../../src/core/ids.ts";
 import { backendNamed } from "../../src/checkpoints/catalog.ts";
-import { backendsOf, create, inspect } from "../../src/checkpoints/operations.ts";
+import { backendsOf, create, inspect, text } from "../../src/checkpoints/operations.ts";
 import { apply, plan } from "../../src/checkpoints/restore.ts";
 
 const RULES = {
@@ -55,6 +55,8 @@ export function createSaver(workspace: string, directory: string) {
       const done = apply(context, job);
       return done.warnings.length + done.residual.length;
     },
+    diffText: (checkpoint: Checkpoint, path: string): TextDiff =>
+      text(context, { checkpoint, to: null, path }),
     /** Deletes everything that was saved so far. */
     forget(): void {
       for (const row of rows.splice(0))

@@ -24,6 +24,8 @@ need() {
   command -v "$1" >/dev/null 2>&1 || echo "$1 cannot be had here: its tests are skipped" >&2
 }
 need mkfs.btrfs btrfs-progs
+need mkfs.xfs xfsprogs
+need mkfs.ext4 e2fsprogs
 need setpriv util-linux
 need chromium chromium
 

@@ -43,6 +43,7 @@ const LAYERS: Record<string, string[]> = {
 
 /** Packages that only one folder may know. */
 const PACKAGES: Record<string, RegExp> = {
+  diff: /^src\/checkpoints\//,
   elysia: /^src\/api\//,
   "bun:ffi": /^src\/kernel\//,
   "bun:sqlite": /^src\/(store|checkpoints\/store)\//,

@@ -1,7 +1,7 @@
 // What an endpoint is: its handler, and what the OpenAPI page says about it.
 
 import type { TSchema } from "@sinclair/typebox";
-import type { Endpoint } from "./access.ts";
+import type { Access, Endpoint } from "./access.ts";
 import type { Listener } from "./listener.ts";
 
 /** One request that passed the caller check. */
@@ -19,6 +19,8 @@ export interface Route {
   handle(call: Call): Response | Promise<Response>;
   /** Query parameters with their meaning; lists have the common ones by themselves. */
   query?: Record<string, string>;
+  /** What this very request needs where that is more than the endpoint does. */
+  accessFor?: (request: Request) => Access;
   /** True for a list: `limit`, `cursor`, `since`, `until` and filters. */
   list?: boolean;
   body?: TSchema;

@@ -103,7 +103,7 @@ function addRoute(app: Elysia, route: Route, { deps, guard }: Surroundings): voi
   const handler = ({ request, params = {} }: Context): Promise<Response> =>
     answer(request, deps, () => {
       const listener = listenerOf(request);
-      guard.check(request, { access, listener });
+      guard.check(request, { access: route.accessFor?.(request) ?? access, listener });
       if (route.takesLong) listener.keepOpen(request);
       return route.handle({ request, params, listener });
     });

@@ -3,7 +3,7 @@
 import type { BackendName, Checkpoint, SkippedPath, VerifyResult } from "../core/checkpoint.ts";
 import type { BytePath } from "./byte-path.ts";
 import type { Rules } from "./rules.ts";
-import type { Entry, TreeReader } from "./tree.ts";
+import type { Content, Entry, TreeReader } from "./tree.ts";
 
 /** A resolved, permitted workspace directory. */
 export interface Workspace {
@@ -75,9 +75,9 @@ export interface Backend {
   delete(checkpoints: Checkpoint[], options?: { thorough: boolean }): Removed;
   /** Reads everything of the checkpoint. */
   verify(checkpoint: Checkpoint, pace?: VerifyPace): VerifyResult;
-  /** Hash of unchanged live content, where the backend remembers it. */
-  knownHashes?(workspace: string): {
-    find(path: BytePath, entry: Entry): string | undefined;
+  /** What is known of unchanged live content, where the backend remembers it. */
+  knownContent?(workspace: string): {
+    find(path: BytePath, entry: Entry): Content | undefined;
     close(): void;
   };
 }

@@ -11,7 +11,9 @@ import {
   type BigIntStats,
 } from "node:fs";
 import { ObserverError } from "../core/errors.ts";
-import type { BytePath } from "./byte-path.ts";
+import { failedWith } from "../kernel/libc.ts";
+import { openDirectoryBeneath } from "../kernel/open-beneath.ts";
+import { isWithin, toBytes, type BytePath } from "./byte-path.ts";
 import type { Entry, EntryType } from "./tree.ts";
 
 // Observer may be root in a directory that an agent owns: between a check and its use the agent can put a symlink
@@ -57,14 +59,24 @@ export function namesIn(fd: number): BytePath[] {
   return names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/** What is at `name`, or undefined when nothing is. */
+/** A name that is a symlink at one look and none at the next is looked at again this often. */
+const LOOKS_MAX = 10;
+
+/** What is at `name`, or undefined when nothing is, or something else every time. */
 export function entryAt(fd: number, name: BytePath): Entry | undefined {
-  const stat = lstatSync(at(fd, name), { bigint: true, throwIfNoEntry: false });
-  if (!stat) return undefined;
-  const entry = entryOf(name, stat);
-  if (entry.type === "symlink")
-    entry.target = readlinkSync(at(fd, name), { encoding: "buffer" }).toString("latin1");
-  return entry;
+  for (let look = 1; look <= LOOKS_MAX; look += 1) {
+    const stat = lstatSync(at(fd, name), { bigint: true, throwIfNoEntry: false });
+    if (!stat) return undefined;
+    const entry = entryOf(name, stat);
+    if (entry.type !== "symlink") return entry;
+    try {
+      entry.target = readlinkSync(at(fd, name), { encoding: "buffer" }).toString("latin1");
+      return entry;
+    } catch (error) {
+      if (!failedWith(error, "EINVAL", "ENOENT")) throw error;
+    }
+  }
+  return undefined;
 }
 
 export function entryOfOpen(fd: number, name: BytePath): Entry {
@@ -91,40 +103,64 @@ function typeOf(stat: BigIntStats): EntryType {
   return stat.isSymbolicLink() ? "symlink" : "other";
 }
 
-/** Open directories on the way to a path, kept between calls because paths come in tree order. */
+/** Open directories below a top one, the last one kept between calls because paths come in tree order. */
 export interface Beneath {
   /** The open directory at `path`; valid until the next call. Throws ELOOP or ENOTDIR where a symlink or file is in the way. */
   directory(path: BytePath): number;
+  /** The same as a descriptor of the caller's own, to be closed by it. */
+  open(path: BytePath): number;
   /** Forgets `path` and what is below it: it was replaced. */
   forget(path: BytePath): void;
   close(): void;
 }
 
+/** A path of this length or more is opened in steps: the kernel takes 4,096 bytes with the final NUL. */
+const PATH_BYTES_MAX = 4_096;
+
 export function createBeneath(top: string): Beneath {
   const topFd = openTop(top);
-  const chain: { name: BytePath; fd: number }[] = [];
-  const cut = (length: number): void => {
-    for (const { fd } of chain.splice(length)) closeSync(fd);
+  let last: { path: BytePath; fd: number } | undefined;
+  const drop = (): void => {
+    if (last) closeSync(last.fd);
+    last = undefined;
   };
   return {
     directory(path) {
-      const parts = path === "" ? [] : path.split("/");
-      let same = 0;
-      while (same < parts.length && chain[same]?.name === parts[same]) same += 1;
-      cut(same);
-      for (const name of parts.slice(same)) {
-        const fd = openDirectoryAt(chain.at(-1)?.fd ?? topFd, name);
-        chain.push({ name, fd });
-      }
-      return chain.at(-1)?.fd ?? topFd;
+      if (path === "") return topFd;
+      if (last?.path === path) return last.fd;
+      drop();
+      const fd = openBeneath(topFd, path);
+      last = { path, fd };
+      return fd;
     },
+    open: (path) => openBeneath(topFd, path),
     forget(path) {
-      const parts = path.split("/");
-      if (parts.every((name, index) => chain[index]?.name === name)) cut(parts.length - 1);
+      if (last && isWithin(last.path, path)) drop();
     },
     close() {
-      cut(0);
+      drop();
       closeSync(topFd);
     },
   };
+}
+
+/** In one step that the kernel keeps below `top`; else component by component, each of which follows nothing. */
+function openBeneath(top: number, path: BytePath): number {
+  if (path === "") return openDirectoryAt(top, ".");
+  const fd = path.length < PATH_BYTES_MAX ? openDirectoryBeneath(top, toBytes(path)) : undefined;
+  return fd ?? openInSteps(top, path);
+}
+
+/** For kernels and sandboxes without openat2(2), and for paths that are too long for one call. */
+export function openInSteps(top: number, path: BytePath): number {
+  let open = top;
+  for (const name of path.split("/")) {
+    const parent = open;
+    try {
+      open = openDirectoryAt(parent, name);
+    } finally {
+      if (parent !== top) closeSync(parent);
+    }
+  }
+  return open;
 }

@@ -1,11 +1,13 @@
 // Compares any two trees, directory by directory; a restore is the same comparison, carried out.
 
 import { ObserverError } from "../core/errors.ts";
+import { needsRoot, sameAttributes } from "./attributes.ts";
 import { isWithin, joined, type BytePath } from "./byte-path.ts";
-import type { Directory, Entry, TreeReader } from "./tree.ts";
+import { createLinkNotes, inTreeOrder, type LinkGroup, type LinkNotes } from "./links.ts";
+import type { Attribute, Directory, Entry, TreeReader } from "./tree.ts";
 
-/** What differs between two entries. */
-export type Aspect = "content" | "mode" | "mtime" | "owner" | "target" | "type";
+/** What differs between two entries; `links`: which other paths are the same file. */
+export type Aspect = "content" | "links" | "mode" | "mtime" | "owner" | "target" | "type" | "xattr";
 
 /** One path that differs. `before` absent: added; `after` absent: deleted. */
 export interface Difference {
@@ -18,10 +20,16 @@ export interface Difference {
 export interface Comparison {
   /** In tree order, a directory before its content; the top directory is "". */
   differences: Difference[];
-  /** Directories on both sides, as they are in `after`. */
-  directories: Map<BytePath, Entry>;
+  /** Directories of `after`, with what is in their place in `before`. */
+  directories: Map<BytePath, { before?: Entry; after: Entry }>;
   /** Paths that one side does not cover; they and what is below them take no part. */
   untouched: BytePath[];
+  /** Files of `after` that have several names, by each of these. */
+  groups: Map<BytePath, LinkGroup>;
+  /** Files of `before` with names that took no part: a change of one would be seen there. */
+  reaching: Set<BytePath>;
+  /** Paths whose attributes differ in what only root may change; filled where `rootOnly` is `ignored`. */
+  beyondUs: BytePath[];
 }
 
 export interface CompareOptions {
@@ -33,11 +41,16 @@ export interface CompareOptions {
   sameFileSystem?: boolean;
   /** Entries changed at or after this may have changed again without a new stamp. */
   racyAfterNs?: bigint;
+  /** What only root may change (owner aside) counts by default; a restore by another user cannot bring it back. */
+  rootOnly?: "counts" | "ignored";
 }
 
-interface Run extends Comparison {
+interface Run extends Omit<Comparison, "groups" | "reaching"> {
   options: CompareOptions;
   top: BytePath;
+  /** Both sides know attributes and links. */
+  exact: boolean;
+  links: LinkNotes;
 }
 
 interface Pair {
@@ -54,17 +67,40 @@ export function compareTrees(options: CompareOptions): Comparison {
     differences: [],
     directories: new Map(),
     untouched: [],
+    beyondUs: [],
+    exact: options.before.exact && options.after.exact,
+    links: createLinkNotes(),
   };
   const { before, after } = options;
-  run.directories.set("", after.self);
+  run.directories.set("", { before: before.self, after: after.self });
   if (top === "") {
     const what = aspectsOf(run, "", { before: before.self, after: after.self });
     if (what.length > 0)
       run.differences.push({ path: "", before: before.self, after: after.self, what });
   }
   compareDirectories(run, "", { before: before.root(), after: after.root() });
-  const { differences, directories, untouched } = run;
-  return { differences, directories, untouched };
+  if (run.exact) noteLinkDifferences(run);
+  const { directories, untouched, beyondUs, links } = run;
+  return {
+    differences: run.differences,
+    directories,
+    untouched,
+    beyondUs,
+    groups: links.groups(),
+    reaching: links.reaching(),
+  };
+}
+
+/** Known only when everything was seen. */
+function noteLinkDifferences(run: Run): void {
+  const moved = run.links.moved();
+  if (moved.size === 0) return;
+  for (const difference of run.differences) {
+    if (!moved.delete(difference.path) || !difference.before || !difference.after) continue;
+    difference.what.push("links");
+  }
+  for (const [path, sides] of moved) run.differences.push({ path, ...sides, what: ["links"] });
+  run.differences.sort((a, b) => inTreeOrder(a.path, b.path));
 }
 
 function compareDirectories(run: Run, path: BytePath, pair: Pair): void {
@@ -115,7 +151,7 @@ function descendTowards(run: Run, path: BytePath, { entries, pair }: Meeting): v
   const { before, after } = entries;
   if (isUncovered(run, path, entries)) return;
   if (after?.type === "directory") {
-    run.directories.set(path, after);
+    run.directories.set(path, entries as Sides & { after: Entry });
     if (before?.type !== "directory")
       run.differences.push({ path, ...entries, what: whatOf(entries) });
   }
@@ -162,8 +198,13 @@ function leavesOut(opened: Pair, { before, after }: Sides): boolean {
 
 function note(run: Run, path: BytePath, sides: Sides): void {
   const { before, after } = sides;
-  if (before && after?.type === "directory" && before.type === "directory")
-    run.directories.set(path, after);
+  if (after?.type === "directory" && before?.type === "directory")
+    run.directories.set(path, { before, after });
+  if (run.exact)
+    run.links.note(path, sides, {
+      before: before && run.options.before.links(path, before),
+      after: after && run.options.after.links(path, after),
+    });
   const what = before && after ? aspectsOf(run, path, { before, after }) : whatOf(sides);
   if (!before || !after || what.length > 0) run.differences.push({ path, ...sides, what });
 }
@@ -182,7 +223,30 @@ function aspectsOf(run: Run, path: BytePath, sides: Required<Sides>): Aspect[] {
   if (before.type !== "symlink" && before.mode !== after.mode) what.push("mode");
   if (before.mtimeNs !== after.mtimeNs) what.push("mtime");
   if (before.uid !== after.uid || before.gid !== after.gid) what.push("owner");
+  if (run.exact && attributesDiffer(run, path, sides)) what.push("xattr");
   return what;
+}
+
+function attributesDiffer(run: Run, path: BytePath, sides: Required<Sides>): boolean {
+  const { options } = run;
+  const { before, after } = sides;
+  if (before.type !== "file" && before.type !== "directory") return false;
+  if (options.sameFileSystem === true && isSameInode(options, before, after)) return false;
+  let old: Attribute[];
+  let now: Attribute[];
+  try {
+    old = options.before.attributes(path, before);
+    now = options.after.attributes(path, after);
+  } catch (error) {
+    if (error instanceof ObserverError) throw error;
+    // Unreadable or gone since it was listed: not known to be equal.
+    return true;
+  }
+  if (sameAttributes(old, now)) return false;
+  if (options.rootOnly !== "ignored") return true;
+  if (!sameAttributes(old.filter(needsRoot), now.filter(needsRoot))) run.beyondUs.push(path);
+  const ours = (attribute: Attribute): boolean => !needsRoot(attribute);
+  return !sameAttributes(old.filter(ours), now.filter(ours));
 }
 
 function differs({ options }: Run, path: BytePath, { before, after }: Required<Sides>): boolean {

@@ -135,7 +135,8 @@ async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
   }
 }
 
-function killGroup(pid: number): void {
+/** Ends a helper and what it started. */
+export function killGroup(pid: number): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch {

@@ -3,7 +3,7 @@
 import { messageOf, ObserverError, type ErrorCode } from "../core/errors.ts";
 import { codeOf } from "./live-tree.ts";
 import { signalOccupants } from "./occupants.ts";
-import { create, diff, exists, inspect, mend, remove, space, verify } from "./operations.ts";
+import { create, diff, exists, inspect, mend, remove, space, text, verify } from "./operations.ts";
 import type { HelperAnswer, HelperRequest } from "./protocol.ts";
 import { apply, plan } from "./restore.ts";
 import { isBrokenIndex } from "./store/index-db.ts";
@@ -55,6 +55,8 @@ async function perform(message: HelperRequest): Promise<unknown> {
       return space(context, message.request);
     case "diff":
       return diff(context, message.request);
+    case "text":
+      return text(context, message.request);
     case "plan":
       return plan(context, message.request);
     case "apply":

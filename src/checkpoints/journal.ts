@@ -48,6 +48,11 @@ export function writeJournal(path: string, journal: Journal): void {
   }
 }
 
+/** Undefined when there is none. */
+export function readJournal(path: string): Journal | undefined {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Journal) : undefined;
+}
+
 export function removeJournal(path: string): void {
   rmSync(path, { force: true });
 }

@@ -2,6 +2,7 @@
 
 import { closeSync, fstatSync, readSync } from "node:fs";
 import {
+  at,
   createBeneath,
   entryAt,
   entryOfOpen,
@@ -22,10 +23,14 @@ import {
   type Rules,
 } from "./rules.ts";
 import { PLACEHOLDER_INODE } from "../kernel/btrfs.ts";
-import type { Directory, Entry, TreeReader } from "./tree.ts";
+import { holesOf, type Hole } from "../kernel/seek-holes.ts";
+import { readAttributes } from "./attributes.ts";
+import type { Attribute, Content, Directory, Entry, TreeReader } from "./tree.ts";
 
 /** Large enough that system calls do not count, small enough to keep a few. */
 const READ_BYTES = 1024 * 1024;
+/** A file with more holes comes back with zeros in their place: the list would cost more than they save. */
+export const HOLES_MAX = 10_000;
 
 export interface LiveTreeOptions {
   /** Absolute, resolved. */
@@ -34,8 +39,8 @@ export interface LiveTreeOptions {
   include?: ReadonlySet<BytePath>;
   /** A btrfs snapshot: empty placeholders stand where nested subvolumes were. */
   snapshot?: boolean;
-  /** Hash of unchanged content by what the file system says, from the last capture. */
-  knownHash?: (path: BytePath, entry: Entry) => string | undefined;
+  /** Unchanged content by what the file system says, from the last capture. */
+  known?: (path: BytePath, entry: Entry) => Content | undefined;
 }
 
 /** A live tree that also gives its open directories away, for capture. */
@@ -61,21 +66,59 @@ export function createLiveTree(options: LiveTreeOptions): LiveTree {
   });
   const open = (fd: number, path: BytePath): LiveDirectory =>
     openDirectory({ fd, path, judge, snapshot: options.snapshot === true });
+  const known = remembering(options.known);
   return {
     self,
+    exact: true,
     root: () => open(openTop(options.path), ""),
     content: (path) => contentOf(beneath, path),
     contentHash(path, entry) {
-      const known = options.knownHash?.(path, entry);
-      if (known !== undefined) return known;
+      const content = known(path, entry);
+      if (content) return content.hash;
       const hasher = new Bun.CryptoHasher("sha256");
       for (const piece of contentOf(beneath, path)) hasher.update(piece);
       return hasher.digest("hex");
     },
+    attributes(path, entry) {
+      if (entry.type !== "file" && entry.type !== "directory") return [];
+      const content = known(path, entry);
+      return content ? (content.attributes ?? []) : attributesAt(beneath, path);
+    },
+    holes: (path, entry) => holesAt(beneath, path, entry),
+    links: (_path, { live, type }) =>
+      live && live.links > 1 && (type === "file" || type === "symlink")
+        ? { key: `${live.dev}:${live.ino}`, names: live.links }
+        : undefined,
     uncovered: () => undefined,
     isIncluded: (path) => judge.isIncluded(path),
     close: () => beneath.close(),
   };
+}
+
+/** Asked for its hash and its attributes, one file after the other. */
+function remembering(
+  find: LiveTreeOptions["known"],
+): (path: BytePath, entry: Entry) => Content | undefined {
+  let last: { entry: Entry; content: Content | undefined } | undefined;
+  return (path, entry) => {
+    if (!find || entry.type !== "file") return undefined;
+    if (last?.entry !== entry) last = { entry, content: find(path, entry) };
+    return last.content;
+  };
+}
+
+function attributesAt(beneath: Beneath, path: BytePath): Attribute[] {
+  if (path === "") return readAttributes(beneath.directory(""));
+  return readAttributes(at(beneath.directory(parentOf(path)), nameOf(path)));
+}
+
+function holesAt(beneath: Beneath, path: BytePath, { size }: Entry): Hole[] {
+  const fd = openFileAt(beneath.directory(parentOf(path)), nameOf(path));
+  try {
+    return holesOf(fd, { size, most: HOLES_MAX }) ?? [];
+  } finally {
+    closeSync(fd);
+  }
 }
 
 interface OpenDirectory {

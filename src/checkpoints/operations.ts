@@ -19,6 +19,7 @@ import { spaceOf, usedBytes } from "./space.ts";
 import { storeIn } from "./store/layout.ts";
 import { mendIndex } from "./store/rebuild.ts";
 import { isNoSpace, spendReserve } from "./store/reserve.ts";
+import { diffText } from "./text-diff.ts";
 import type { TreeReader } from "./tree.ts";
 import { identityOf, resolveWorkspace } from "./workspace.ts";
 
@@ -137,23 +138,36 @@ export function exists(
 
 export function diff(
   context: HelperContext,
-  { checkpoint, to, path }: Operations["diff"]["request"],
+  { path, ...job }: Operations["diff"]["request"],
 ): Operations["diff"]["answer"] {
+  return compared(context, job, (trees) => {
+    const options = { ...trees, path, ...(job.to ? {} : sameFileSystem(job.checkpoint)) };
+    return { changes: told(options) };
+  });
+}
+
+export function text(
+  context: HelperContext,
+  { path, ...job }: Operations["text"]["request"],
+): Operations["text"]["answer"] {
+  return compared(context, job, (trees) => diffText(path, trees));
+}
+
+/** Opens a checkpoint and what it is compared with, another one or the living workspace. */
+function compared<T>(
+  context: HelperContext,
+  { checkpoint, to }: { checkpoint: Checkpoint; to: Checkpoint | null },
+  look: (trees: { before: TreeReader; after: TreeReader }) => T,
+): T {
   const backends = backendsOf(context);
   const before = openCheckpoint(backends, checkpoint);
-  if (to) {
-    const after = openCheckpoint(backends, to);
-    return { changes: told({ before: before.tree, after: after.tree, path }) };
+  const after = to ? openCheckpoint(backends, to) : openLive(backends, checkpoint, before.rules);
+  try {
+    return look({ before: before.tree, after: after.tree });
+  } finally {
+    before.tree.close();
+    after.tree.close();
   }
-  const live = openLive(backends, checkpoint, before.rules);
-  return {
-    changes: told({
-      before: before.tree,
-      after: live.tree,
-      path,
-      ...sameFileSystem(checkpoint),
-    }),
-  };
 }
 
 function told(options: CompareOptions): Change[] {
@@ -183,13 +197,20 @@ export function openLive(
 ): { tree: TreeReader } {
   const known = backends
     .find((backend) => backend.name === "store")
-    ?.knownHashes?.(checkpoint.workspace);
+    ?.knownContent?.(checkpoint.workspace);
+  const tree = createLiveTree({
+    path: checkpoint.workspace,
+    rules,
+    ...(known && { known: (path: BytePath, entry) => known.find(path, entry) }),
+  });
   return {
-    tree: createLiveTree({
-      path: checkpoint.workspace,
-      rules,
-      ...(known && { knownHash: (path: BytePath, entry) => known.find(path, entry) }),
-    }),
+    tree: {
+      ...tree,
+      close() {
+        tree.close();
+        known?.close();
+      },
+    },
   };
 }
 

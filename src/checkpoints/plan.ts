@@ -6,18 +6,22 @@ import { isWithin, parentOf, shown, type BytePath } from "./byte-path.ts";
 export interface Plan {
   /** From the living tree (`before`) to the checkpoint (`after`), in tree order. */
   steps: Difference[];
-  /** Directories that exist on both sides, as the checkpoint has them. */
   directories: Comparison["directories"];
   untouched: BytePath[];
+  groups: Comparison["groups"];
+  reaching: Comparison["reaching"];
   /** What cannot be done without touching what the checkpoint does not cover. */
   warnings: string[];
 }
 
 /** `before` is the living tree, `after` the checkpoint. Without root, ownership is left as it is. */
 export function planRestore(options: CompareOptions & { asRoot: boolean }): Plan {
-  const { differences, directories, untouched } = compareTrees(options);
+  const compared = compareTrees({ ...options, rootOnly: options.asRoot ? "counts" : "ignored" });
+  const { differences, directories, untouched, groups, reaching } = compared;
   const holders = ancestorsOf(untouched);
-  const warnings: string[] = [];
+  const warnings = compared.beyondUs.map(
+    (path) => `${shown(path).path || "."}: some attributes can be restored by root only`,
+  );
   const blocked: BytePath[] = [];
   const steps = differences.filter((step) => {
     if (!options.asRoot && step.what.length === 1 && step.what[0] === "owner") return false;
@@ -32,7 +36,7 @@ export function planRestore(options: CompareOptions & { asRoot: boolean }): Plan
     );
     return false;
   });
-  return { steps, directories, untouched, warnings };
+  return { steps, directories, untouched, groups, reaching, warnings };
 }
 
 function ancestorsOf(paths: BytePath[]): Set<BytePath> {

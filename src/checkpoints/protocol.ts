@@ -1,6 +1,12 @@
 // What observer and its checkpoint helper say to each other: one JSON request, one JSON answer.
 
-import type { BackendName, Change, Checkpoint, VerifyResult } from "../core/checkpoint.ts";
+import type {
+  BackendName,
+  Change,
+  Checkpoint,
+  TextDiff,
+  VerifyResult,
+} from "../core/checkpoint.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Removed, Saved } from "./backend.ts";
 import type { BytePath } from "./byte-path.ts";
@@ -77,6 +83,10 @@ export interface Operations {
     request: { checkpoint: Checkpoint; to: Checkpoint | null; path: BytePath };
     answer: { changes: Change[] };
   };
+  text: {
+    request: { checkpoint: Checkpoint; to: Checkpoint | null; path: BytePath };
+    answer: TextDiff;
+  };
   plan: { request: RestoreJob; answer: Planned };
   apply: {
     request: RestoreJob & { safety: Checkpoint | null; journal: string; startedMs: number };
@@ -116,4 +126,6 @@ export interface Journal {
   startedMs: number;
   /** How often it was rolled forward in vain. */
   attempts: number;
+  /** The helper at work; one that outlived its observer is ended before another one takes over. */
+  worker?: { pid: number; startTicks: number };
 }

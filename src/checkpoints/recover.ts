@@ -1,12 +1,14 @@
 // Finds out what became of checkpoints and restores whose outcome was lost.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
 import { helperNote, type Creator } from "./create.ts";
 import type { Deletions } from "./deletions.ts";
 import { giveUpJournal, openJournals, removeUnfinished, writeJournal } from "./journal.ts";
 import { startTicksOf } from "./occupants.ts";
+import { killGroup } from "./helper-runner.ts";
+import type { Journal } from "./protocol.ts";
 import type { Restorer } from "./restorer.ts";
 import type { ServiceParts } from "./service-parts.ts";
 
@@ -109,6 +111,22 @@ function helperLives(directory: string, id: string): boolean {
   }
 }
 
+/** A killed process is gone within this time, unless the kernel waits for a disk. */
+const GONE_MS = 5_000;
+const GONE_LOOK_MS = 20;
+
+/** Ends the helper of an observer that is no more: two must not work on one restore. False when it will not go. */
+async function endedWorker({ worker }: Journal): Promise<boolean> {
+  if (!worker || worker.pid === process.pid) return true;
+  const lives = (): boolean => startTicksOf(worker.pid) === worker.startTicks;
+  for (let waitedMs = 0; lives(); waitedMs += GONE_LOOK_MS) {
+    if (waitedMs > GONE_MS) return false;
+    killGroup(worker.pid);
+    await Bun.sleep(GONE_LOOK_MS);
+  }
+  return true;
+}
+
 async function rollAllForward(parts: ServiceParts, restorer: Restorer): Promise<void> {
   const { log } = parts.deps;
   removeUnfinished(parts.options.directory, parts.inUse);
@@ -128,6 +146,14 @@ async function rollAllForward(parts: ServiceParts, restorer: Restorer): Promise<
       });
       continue;
     }
+    if (!(await endedWorker(journal))) {
+      log.warn("interrupted restore is still being worked on", {
+        checkpoint: journal.checkpointId,
+      });
+      continue;
+    }
+    // It may have been finished in the meantime.
+    if (!existsSync(path)) continue;
     writeJournal(path, { ...journal, attempts: journal.attempts + 1 });
     try {
       const { safety_id } = await restorer.rollForward({

@@ -1,15 +1,16 @@
 // The helper's operations that plan a restore and carry it out.
 
-import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
-import type { Checkpoint } from "../core/checkpoint.ts";
+import { lstatSync, mkdirSync, realpathSync } from "node:fs";
+import type { Change, Checkpoint } from "../core/checkpoint.ts";
 import { messageOf, ObserverError } from "../core/errors.ts";
-import { applyPlan } from "./apply.ts";
+import { applyPlan, type Applied } from "./apply.ts";
 import type { Backend, OpenCheckpoint } from "./backend.ts";
 import { parentOf, shown, type BytePath } from "./byte-path.ts";
 import { changesOf } from "./changes.ts";
 import { compareTrees, type Difference } from "./diff.ts";
-import { removeJournal, writeJournal } from "./journal.ts";
-import { occupantsOf } from "./occupants.ts";
+import { findEntry } from "./find-entry.ts";
+import { readJournal, removeJournal, writeJournal } from "./journal.ts";
+import { occupantsOf, startTicksOf } from "./occupants.ts";
 import {
   backendsOf,
   expectIdentity,
@@ -19,62 +20,97 @@ import {
 } from "./operations.ts";
 import { planRestore, type Plan } from "./plan.ts";
 import type { HelperContext, Operations, Planned, Restored, RestoreJob } from "./protocol.ts";
-import type { Directory, Entry, TreeReader } from "./tree.ts";
+import { bytesNeeded, expectRoom } from "./room.ts";
+import type { Entry, TreeReader } from "./tree.ts";
+
+/** Who started this process; another one takes its place when that ends. */
+const PARENT = process.ppid;
 
 interface Opened {
   backends: Backend[];
   saved: OpenCheckpoint;
   live: { tree: TreeReader };
   plan: Plan;
+  close(): void;
 }
 
 export function plan(context: HelperContext, job: RestoreJob): Planned {
   const missing = !expectWorkspace(job.checkpoint, job.force);
-  const { live, saved, plan } = openPlan(context, job);
-  if (job.path !== "" && plan.steps.length === 0) {
-    expectCovered(saved.tree, job.path);
-    expectKnown(job, [saved.tree, live.tree]);
+  const opened = openPlan(context, job);
+  const { live, saved, plan } = opened;
+  try {
+    if (job.path !== "" && plan.steps.length === 0) {
+      expectCovered(saved.tree, job.path);
+      expectKnown(job, [saved.tree, live.tree]);
+    }
+    return {
+      changes: changesOf(plan.steps, { before: live.tree, after: saved.tree }),
+      untouched: plan.untouched.length,
+      touched: plan.steps.filter((step) => step.before).map((step) => step.path),
+      missing,
+      occupants: occupantsOf(job.checkpoint.workspace),
+      warnings: plan.warnings,
+    };
+  } finally {
+    opened.close();
   }
-  return {
-    changes: changesOf(plan.steps, { before: live.tree, after: saved.tree }),
-    untouched: plan.untouched.length,
-    touched: plan.steps.filter((step) => step.before).map((step) => step.path),
-    missing,
-    occupants: occupantsOf(job.checkpoint.workspace),
-    warnings: plan.warnings,
-  };
 }
 
 export function apply(context: HelperContext, job: Operations["apply"]["request"]): Restored {
   if (!expectWorkspace(job.checkpoint, job.force))
     mkdirSync(job.checkpoint.workspace, { mode: 0o700 });
   const opened = openPlan(context, job);
+  try {
+    const { warnings, ...applied } = carryOut(opened, job);
+    const residual = remaining(context, job);
+    removeJournal(job.journal);
+    return { ...applied, warnings, residual };
+  } finally {
+    opened.close();
+  }
+}
+
+function carryOut(opened: Opened, job: Operations["apply"]["request"]): Applied {
   const warnings = [...opened.plan.warnings];
   if (!job.force) expectReadable(opened);
   if (job.safety) warnings.push(...keepToSafety(opened, job.safety));
-  // One that is there already names the first safety checkpoint, which is the one that counts.
-  if (!existsSync(job.journal))
-    writeJournal(job.journal, {
-      checkpointId: job.checkpoint.id,
-      path: job.path,
-      force: job.force,
-      safetyId: job.safety?.id ?? null,
-      startedMs: job.startedMs,
-      attempts: 0,
-    });
+  const needed = bytesNeeded(opened.plan, opened.saved.tree);
+  expectRoom(job.checkpoint.workspace, { needed, force: job.force });
+  begin(job);
   const applied = applyPlan({
     target: job.checkpoint.workspace,
     tree: opened.saved.tree,
     plan: opened.plan,
   });
-  const after = openPlan(context, job);
-  removeJournal(job.journal);
-  return {
-    files: applied.files,
-    bytes: applied.bytes,
-    warnings: [...warnings, ...applied.warnings],
-    residual: changesOf(after.plan.steps, { before: after.live.tree, after: after.saved.tree }),
+  return { ...applied, warnings: [...warnings, ...applied.warnings] };
+}
+
+/** From here on a restart finishes the restore. Throws `failed` when nobody waits for it any more. */
+function begin(job: Operations["apply"]["request"]): void {
+  // An observer that was killed is followed by another one, which knows of nothing that has not begun.
+  if (process.ppid !== PARENT)
+    throw new ObserverError("failed", "Observer ended before the restore began");
+  const worker = { pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0 };
+  const fresh = {
+    checkpointId: job.checkpoint.id,
+    path: job.path,
+    force: job.force,
+    safetyId: job.safety?.id ?? null,
+    startedMs: job.startedMs,
+    attempts: 0,
   };
+  // One that is there already names the first safety checkpoint, which is the one that counts.
+  writeJournal(job.journal, { ...(readJournal(job.journal) ?? fresh), worker });
+}
+
+/** What still differs: the same plan, made again. */
+function remaining(context: HelperContext, job: RestoreJob): Change[] {
+  const { live, saved, plan, close } = openPlan(context, job);
+  try {
+    return changesOf(plan.steps, { before: live.tree, after: saved.tree });
+  } finally {
+    close();
+  }
 }
 
 function openPlan(context: HelperContext, { checkpoint, path }: RestoreJob): Opened {
@@ -90,7 +126,16 @@ function openPlan(context: HelperContext, { checkpoint, path }: RestoreJob): Ope
     asRoot: process.geteuid?.() === 0,
     ...sameFileSystem(checkpoint),
   });
-  return { backends, saved, live, plan };
+  return {
+    backends,
+    saved,
+    live,
+    plan,
+    close() {
+      saved.tree.close();
+      live.tree.close();
+    },
+  };
 }
 
 /** Throws unless the workspace is there as it was saved. False when it is gone and may be made again. */
@@ -117,9 +162,13 @@ function expectWorkspace(checkpoint: Checkpoint, force: boolean): boolean {
 function createEmptyTree(self: Entry): TreeReader {
   return {
     self,
+    exact: true,
     root: () => ({ entries: [], enter: () => undefined, close: () => undefined }),
     content: () => [],
     contentHash: () => "",
+    attributes: () => [],
+    holes: () => [],
+    links: () => undefined,
     uncovered: () => undefined,
     close: () => undefined,
   };
@@ -127,22 +176,11 @@ function createEmptyTree(self: Entry): TreeReader {
 
 /** A path that was never there is a slip of the hand, not a restore of nothing. */
 function expectKnown({ path, checkpoint }: RestoreJob, trees: TreeReader[]): void {
-  if (trees.some((tree) => holds(tree.root(), path.split("/")))) return;
+  if (trees.some((tree) => findEntry(tree, path))) return;
   throw new ObserverError(
     "not_found",
     `Cannot restore ${shown(path).path}: neither checkpoint ${checkpoint.id} nor the workspace has it`,
   );
-}
-
-function holds(directory: Directory, [name, ...rest]: string[]): boolean {
-  try {
-    const entry = directory.entries.find((it) => it.name === name);
-    if (!entry || rest.length === 0) return entry !== undefined;
-    const inner = entry.type === "directory" ? directory.enter(entry) : undefined;
-    return inner !== undefined && holds(inner, rest);
-  } finally {
-    directory.close();
-  }
 }
 
 function expectCovered(tree: TreeReader, path: BytePath): void {
@@ -185,6 +223,7 @@ function keepToSafety({ backends, live, plan }: Opened, safety: Checkpoint): str
     after: tree,
     ...sameFileSystem(safety),
   });
+  tree.close();
   const left = new Set(untouched);
   const missing = plan.steps.filter((step) => step.before && isBelowAny(step.path, left));
   if (missing.length > 0) {

@@ -128,7 +128,7 @@ export function createCheckpointService(
 function reading(
   parts: ServiceParts,
   retention: Retention,
-): Pick<CheckpointService, "diff" | "inspect"> {
+): Pick<CheckpointService, "diff" | "diffText" | "inspect"> {
   const { runner, options, inUse } = parts;
   return {
     async diff(id, toId, path) {
@@ -145,6 +145,21 @@ function reading(
           deadlineMs: options.storeDeadlineMs,
         });
         return changes;
+      });
+    },
+    async diffText(id, toId, path) {
+      const request = {
+        checkpoint: usableRow(parts, id),
+        to: toId === undefined ? null : usableRow(parts, toId),
+        path: insidePath(path),
+      };
+      if (request.path === "")
+        throw new ObserverError("invalid", "Cannot compare as text: name one file", {
+          detail: { field: "path", value: path },
+        });
+      const ids = toId === undefined ? [id] : [id, toId];
+      return await whileInUse(inUse, ids, async () => {
+        return await runner.run({ op: "text", request, deadlineMs: options.storeDeadlineMs });
       });
     },
     async inspect(workspace) {

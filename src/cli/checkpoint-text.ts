@@ -1,5 +1,6 @@
 // Checkpoints and differences as text.
 
+import { printable } from "../core/text.ts";
 import type { Json } from "./client.ts";
 import { paintOf } from "./output.ts";
 import { statusColour, type Colour } from "./paint.ts";
@@ -67,6 +68,33 @@ export function changeTable(call: Pick<Call, "io">, changes: readonly Json[]): s
   const hidden = changes.length - CHANGES_SHOWN;
   const rest = hidden > 0 ? `and ${hidden} more (--json shows all)\n` : "";
   return `${table}${rest}${count(changes.length, "change")}: ${changeCounts(changes)}\n`;
+}
+
+const REASONS: Record<string, string> = {
+  binary: "is binary or not UTF-8",
+  not_a_file: "is not a file",
+  too_different: "has too little in common to be shown line by line",
+  too_large: "is too large to be shown line by line",
+};
+const LINE_COLOURS: Record<string, Colour> = { "+": "green", "-": "red", "@": "cyan" };
+
+/** A unified diff, or why there is none. Tabs stay; nothing else that a terminal acts upon does. */
+export function textDiff(call: Pick<Call, "io">, body: Json): string {
+  const paint = paintOf(call);
+  const { text: diff } = body;
+  if (typeof diff !== "string") {
+    const reason = String(body["reason"]);
+    return `${line(body, "path")} ${REASONS[reason] ?? printable(reason)}: ${sizes(body)}\n`;
+  }
+  return diff
+    .replace(/\n$/, "")
+    .split("\n")
+    .map((shown) => {
+      const colour = LINE_COLOURS[shown[0] ?? ""];
+      const safe = shown.split("\t").map(printable).join("\t");
+      return `${colour ? paint(colour, safe) : safe}\n`;
+    })
+    .join("");
 }
 
 /** One checkpoint in full. */

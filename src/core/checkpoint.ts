@@ -78,8 +78,19 @@ export interface Change {
   from?: string;
   size_before?: number;
   size_after?: number;
-  /** What differs: `content`, `mode`, `mtime`, `owner`, `target`, `type`. */
+  /** What differs: `content`, `links`, `mode`, `mtime`, `owner`, `target`, `type`, `xattr`. */
   what?: string[];
+}
+
+/** What differs inside one file. Sizes are bytes; absent on the side where the path is not. */
+export interface TextDiff {
+  path: string;
+  path_b64?: string;
+  size_before?: number;
+  size_after?: number;
+  /** Unified diff; empty where the content is the same; null where it cannot be shown. */
+  text: string | null;
+  reason?: "binary" | "not_a_file" | "too_different" | "too_large";
 }
 
 export interface RestoreRequest {
@@ -169,6 +180,8 @@ export interface CheckpointService {
   create(request: CreateRequest): Promise<Checkpoint>;
   /** `toId` absent: against the live workspace. */
   diff(id: string, toId?: string, path?: string): Promise<Change[]>;
+  /** The same for the content of one file. */
+  diffText(id: string, toId: string | undefined, path: string): Promise<TextDiff>;
   restore(request: RestoreRequest): Promise<RestoreResult>;
   /** Reads everything back and notes in the row what came of it. */
   verify(id: string): Promise<VerifyResult>;

@@ -43,6 +43,15 @@ function open(library: string) {
     setpriority: { args: [i32, u32, i32], returns: i32 },
     syncfs: { args: [i32], returns: i32 },
     fallocate: { args: [i32, i32, i64_fast, i64_fast], returns: i32 },
+    flistxattr: { args: [i32, ptr, u64], returns: i64_fast },
+    fgetxattr: { args: [i32, ptr, ptr, u64], returns: i64_fast },
+    listxattr: { args: [ptr, ptr, u64], returns: i64_fast },
+    llistxattr: { args: [ptr, ptr, u64], returns: i64_fast },
+    getxattr: { args: [ptr, ptr, ptr, u64], returns: i64_fast },
+    lgetxattr: { args: [ptr, ptr, ptr, u64], returns: i64_fast },
+    setxattr: { args: [ptr, ptr, ptr, u64, i32], returns: i32 },
+    removexattr: { args: [ptr, ptr], returns: i32 },
+    linkat: { args: [i32, ptr, i32, ptr, i32], returns: i32 },
     syscall: { args: [i64_fast, u64, u64, u64, u64], returns: i64_fast },
     __errno_location: { args: [], returns: ptr },
   }).symbols;
@@ -127,9 +136,20 @@ const NS_PER_S = 1_000_000_000n;
  * The access time stays. `path` is bytes without NUL. Throws `SystemCallError`.
  */
 export function setModified(path: Uint8Array, mtimeNs: bigint): void {
-  const seconds = mtimeNs / NS_PER_S - (mtimeNs % NS_PER_S < 0n ? 1n : 0n);
-  const times = new BigInt64Array([0n, UTIME_OMIT, seconds, mtimeNs - seconds * NS_PER_S]);
+  const times = timesOf(mtimeNs);
   checked("utimensat", libc().utimensat(AT_FDCWD, cString(path), times, AT_SYMLINK_NOFOLLOW));
+}
+
+/** Two `struct timespec`: the access time left as it is, and `mtimeNs`. */
+function timesOf(mtimeNs: bigint): BigInt64Array {
+  const seconds = mtimeNs / NS_PER_S - (mtimeNs % NS_PER_S < 0n ? 1n : 0n);
+  return new BigInt64Array([0n, UTIME_OMIT, seconds, mtimeNs - seconds * NS_PER_S]);
+}
+
+/** The same for the file that `fd` is open on, which may be a handle of a symlink. Throws `SystemCallError`. */
+export function setModifiedOf(fd: number, mtimeNs: bigint): void {
+  const path = cString(Buffer.from(`/proc/self/fd/${fd}`));
+  checked("utimensat", libc().utimensat(AT_FDCWD, path, timesOf(mtimeNs), 0));
 }
 
 /** Writes everything dirty of the file system that `fd` is on to its disk. Throws `SystemCallError`. */

@@ -165,6 +165,21 @@ test.each(rows)("$name may call exactly its endpoints", async (row) => {
   }
 });
 
+test("what is in files is for admin only, where what changed is for read", async () => {
+  const { call } = caller(createFake());
+  const statusOf = async (path: string, token: string): Promise<number> => {
+    const response = await call(path, { via: "loopback", headers: bearer(token) });
+    await response.body?.cancel();
+    return response.status;
+  };
+  const diff = sample("GET /checkpoints/:id/diff").path;
+  const other = await statusOf(diff, READ_TOKEN);
+  expect(other).not.toBe(403);
+  for (const query of ["text=1", "path=a&text=1", "text=", "%74ext=1"])
+    expect(await statusOf(`${diff}?${query}`, READ_TOKEN)).toBe(403);
+  expect(await statusOf(`${diff}?path=a&text=1`, ADMIN_TOKEN)).toBe(other);
+});
+
 test("GET / of a browser that is not signed in explains how to sign in", async () => {
   const { call } = caller(createFake());
   const response = await call("/", { via: "loopback", headers: { accept: "text/html,*/*" } });

@@ -336,6 +336,11 @@ test("checkpoints are compared, pinned, verified and deleted", async () => {
   expect(fake.calls).toEqual([["diff", "c123", "d1", "src"]]);
   expect((await call("/checkpoints/c123/diff?form=d")).status).toBe(400);
 
+  const text = await bodyOf(await call("/checkpoints/c123/diff?to=d&path=a.txt&text=1"));
+  expect(text).toMatchObject({ checkpoint_id: "c123", to_id: "d1", text: "--- a/a.txt\n" });
+  expect(fake.calls.at(-1)).toEqual(["diffText", "c123", "d1", "a.txt"]);
+  expect((await call("/checkpoints/c123/diff?path=a.txt&text=yes")).status).toBe(400);
+
   const post = (action: string, body: string | null = null) =>
     call(`/checkpoints/c123/${action}`, { method: "POST", body });
   expect(await bodyOf(await post("pin"))).toMatchObject({ pinned: true });

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { mountBtrfs } from "../support/btrfs-mount.ts";
+import { mountLoop } from "../support/loop-mount.ts";
 import { createRoom, type Daemon, type Row, startDaemon, until } from "../support/daemon.ts";
 import { hookBodies } from "../support/recordings.ts";
 import { treeOf } from "../support/tree.ts";
@@ -20,7 +20,7 @@ import { treeOf } from "../support/tree.ts";
 const SAVED_MS_MAX = 5_000;
 const FILES = 300;
 
-const mount = mountBtrfs();
+const mount = mountLoop("btrfs");
 afterAll(() => mount?.unmount());
 
 function makeProject(workspace: string): void {

@@ -17,10 +17,10 @@ import { join } from "node:path";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import { createSubvolume } from "../../src/kernel/btrfs.ts";
 import { createKit, snapshotOf, type Kit } from "../support/checkpoint-kit.ts";
-import { mountBtrfs } from "../support/btrfs-mount.ts";
+import { mountLoop } from "../support/loop-mount.ts";
 import { build, damage, empty, spoil, tree } from "../support/random-tree.ts";
 
-const mount = mountBtrfs();
+const mount = mountLoop("btrfs");
 afterAll(() => mount?.unmount());
 
 function subvolumeKit(): Kit {
@@ -72,7 +72,7 @@ test.skipIf(!mount)(
         await kit.service.restore({ id: done.safety_id });
         expect(snapshotOf(kit.workspace)).toEqual(damaged);
       }),
-      { numRuns: 10 },
+      { numRuns: 3 },
     );
   },
   120_000,

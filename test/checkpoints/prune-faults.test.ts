@@ -13,7 +13,7 @@ import {
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
-import { mountBtrfs } from "../support/btrfs-mount.ts";
+
 import { createKit, failureOf, HELPER, type Kit } from "../support/checkpoint-kit.ts";
 import { type LoopMount, mountLoop } from "../support/loop-mount.ts";
 import { damageOf, problemsOf, saveInProcess } from "../support/store-in-process.ts";
@@ -205,7 +205,7 @@ test("a read-only disk is no protection, and it is again when it can be written"
 });
 
 test("snapshots are pruned too, and the store is asked for none of it", async () => {
-  const disk = mountBtrfs();
+  const disk = mountLoop("btrfs");
   if (!disk) return;
   try {
     const workspace = join(disk.path, "workspace");

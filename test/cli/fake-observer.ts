@@ -85,6 +85,18 @@ export function startFakeObserver(options: FakeOptions): FakeObserver {
   return { url: `http://127.0.0.1:${port}`, port, seen, stop: () => server.stop(true) };
 }
 
+/** The content of a file is what an agent wrote: anything. */
+function textDiffOf(path: string): Row {
+  const sizes = { path, size_before: 10, size_after: 2_048 };
+  if (path === "same") return { ...sizes, text: "" };
+  if (path === "binary") return { ...sizes, text: null, reason: "binary" };
+  const hostile = "\u001b]0;owned\u0007\u001b[2J\u009b31m\u202e";
+  return {
+    ...sizes,
+    text: `--- a/${path}\n+++ b/${path}\n@@ -1,1 +1,2 @@\n-old\r\n+\tnew\n+${hostile}\n`,
+  };
+}
+
 function answer(call: Seen, data: { tables: Record<string, Row[]>; changes: Row[] }): Response {
   const { tables, changes } = data;
   const [, resource = "", id, verb] = call.path.split("/");
@@ -238,6 +250,7 @@ function one(
     case "resolve":
       return Response.json({ ...row, resolved_at: "2026-01-31T08:00:00.000Z" });
     case "diff":
+      if (call.query["text"] === "1") return Response.json(textDiffOf(call.query["path"] ?? ""));
       return Response.json({
         checkpoint_id: row["id"],
         to_id: null,

@@ -215,6 +215,24 @@ describe("checkpoint", () => {
     expect(out).toContain("4 changes: 1 added, 1 modified, 1 deleted, 1 renamed");
   });
 
+  test("diff --text prints one file line by line, and nothing that a terminal acts upon", async () => {
+    const { out, status } = await ask("checkpoint diff c7m2 d4f6 src/cart.ts --text");
+    expect(server.seen.at(-1)?.query).toEqual({ to: "d4f6", path: "src/cart.ts", text: "1" });
+    expect(status).toBe(0);
+    expect(out).toStartWith(
+      "--- a/src/cart.ts\n+++ b/src/cart.ts\n@@ -1,1 +1,2 @@\n-old\\r\n+\tnew\n+",
+    );
+    expect(out).not.toMatch(/[^\P{Cc}\n\t]/u);
+    expect(out).not.toContain("\u202e");
+    expect((await ask("checkpoint diff c7m2 binary --text")).out).toBe(
+      "binary is binary or not UTF-8: 10 B → 2.0 KiB\n",
+    );
+    const same = await ask("checkpoint diff c7m2 same --text");
+    expect([same.out, same.err]).toEqual(["", "no changes in the content\n"]);
+    expect(JSON.parse((await ask("checkpoint diff c7m2 same --text --json")).out).text).toBe("");
+    expect((await ask("checkpoint diff c7m2 --text")).status).toBe(2);
+  });
+
   test("pin and delete ask for one id", async () => {
     expect(JSON.parse((await ask("checkpoint pin c7m2 --json")).out).pinned).toBe(true);
     expect(JSON.parse((await ask("checkpoint pin c7m2 --off --json")).out).pinned).toBe(false);

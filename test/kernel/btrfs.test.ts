@@ -14,9 +14,9 @@ import {
   subvolumeInfo,
 } from "../../src/kernel/btrfs.ts";
 import { SystemCallError } from "../../src/kernel/libc.ts";
-import { mountBtrfs } from "../support/btrfs-mount.ts";
+import { mountLoop } from "../support/loop-mount.ts";
 
-const mount = mountBtrfs();
+const mount = mountLoop("btrfs");
 afterAll(() => mount?.unmount());
 
 test("isBtrfs and isSubvolume are false elsewhere", () => {

@@ -30,6 +30,15 @@ export function canBeNobody(): boolean {
   return can;
 }
 
+/** Whether `nobody` can run a program of the tests; prints the reason where not. Ask `canBeNobody` first. */
+export function canNobodyRead(program: string): boolean {
+  const can = [program, process.execPath].every(
+    (path) => Bun.spawnSync(asUid(NOBODY, ["test", "-r", path])).success,
+  );
+  if (!can) console.log("skipped: this user's files are not readable to nobody");
+  return can;
+}
+
 /** `command` as another user. */
 export function asUid(uid: number, command: string[]): string[] {
   return ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", ...command];

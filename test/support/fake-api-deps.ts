@@ -154,6 +154,10 @@ export function createFake(settings: Partial<Settings> = {}): Fake {
         calls.push(["diff", ...args]);
         return [{ path: "a.txt", change: "added", type: "file", size_after: 3 }];
       },
+      async diffText(...args) {
+        calls.push(["diffText", ...args]);
+        return { path: "a.txt", size_before: 2, size_after: 2, text: "--- a/a.txt\n" };
+      },
       async restore(request: RestoreRequest) {
         calls.push(["restore", request]);
         return {

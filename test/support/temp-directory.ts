@@ -1,11 +1,17 @@
 // A directory that is gone when the test is over.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-export async function withTempDirectory<T>(run: (path: string) => Promise<T> | T): Promise<T> {
-  const path = mkdtempSync(join(tmpdir(), "observer-test-"));
+/** In memory where there is some, for tests that flush so often that they would wait for a busy disk. */
+export const QUICK_PLACE = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
+export async function withTempDirectory<T>(
+  run: (path: string) => Promise<T> | T,
+  place = tmpdir(),
+): Promise<T> {
+  const path = mkdtempSync(join(place, "observer-test-"));
   try {
     return await run(path);
   } finally {

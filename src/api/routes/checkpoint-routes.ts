@@ -64,7 +64,10 @@ function readRoutes(deps: ApiDeps): Route[] {
       query: {
         to: "The other checkpoint: id, unique prefix or `latest`. Absent: the live workspace.",
         path: "Only this path and what is under it, relative to the workspace.",
+        text: "1: what changed inside the one file at `path`, as a unified diff. Needs scope admin.",
       },
+      // Paths and sizes are for who may look; the content of files may hold anything.
+      accessFor: ({ url }) => (new URL(url).searchParams.has("text") ? "admin" : "read"),
       takesLong: true,
       handle: (call) => showDiff(call, deps),
     },
@@ -153,10 +156,24 @@ async function restore(call: Call, deps: ApiDeps): Promise<Response> {
 }
 
 async function showDiff(call: Call, deps: ApiDeps): Promise<Response> {
-  const parameters = knownParameters(call.request.url, ["to", "path"]);
+  const parameters = knownParameters(call.request.url, ["to", "path", "text"]);
+  const wanted = parameters.get("text");
+  if (wanted !== undefined && wanted !== "1")
+    throw new HttpError({ status: 400, code: "invalid" }, 'Cannot use parameter "text": it is 1', {
+      detail: { field: "text", value: wanted },
+    });
   const from = await resolve(call, deps);
   const name = parameters.get("to");
   const to = name === undefined ? null : await resolveCheckpoint(deps.checkpointRows, { name });
+  if (wanted !== undefined) {
+    const text = await deps.checkpoints.diffText(from.id, to?.id, parameters.get("path") ?? "");
+    return json({
+      checkpoint_id: from.id,
+      to_id: to?.id ?? null,
+      workspace: from.workspace,
+      ...text,
+    });
+  }
   const changes = await deps.checkpoints.diff(from.id, to?.id, parameters.get("path"));
   // All in one page: the number of files in a checkpoint is limited already, and half a diff misleads.
   return json({

@@ -43,7 +43,7 @@ export function createStoreBackend(facts: BackendFacts): Backend {
     exists: (checkpoint) => exists(store, checkpoint),
     delete: (checkpoints, options) => remove(store, facts, { checkpoints, ...options }),
     verify: (checkpoint, pace) => verifyStored(store, checkpoint, pace),
-    knownHashes: (workspace) => knownHashes(store, workspace),
+    knownContent: (workspace) => knownContent(store, workspace),
   };
 }
 
@@ -88,9 +88,9 @@ function createAlone(
     const scanStartNs = BigInt(facts.now()) * NS_PER_MS;
     const seen = createSeenWriter(db, job.workspace.path, scanStartNs);
     const { self, tree: top, ...captured } = capture({ tree, blobs, seen, rules: job.rules });
-    const { files, bytes, skipped, warnings } = captured;
+    const { files, bytes, skipped, warnings, links } = captured;
     const ref = blobs.put(
-      encodeManifest({ self, tree: top, rules: job.rules, skipped, files, bytes }),
+      encodeManifest({ self, tree: top, rules: job.rules, skipped, files, bytes, links }),
     );
     const saved: Saved = {
       ref,
@@ -196,15 +196,15 @@ function removeOnce(
   }
 }
 
-function knownHashes(
+function knownContent(
   store: string,
   workspace: string,
-): ReturnType<NonNullable<Backend["knownHashes"]>> {
+): ReturnType<NonNullable<Backend["knownContent"]>> {
   if (!existsSync(indexPath(store))) return { find: () => undefined, close: () => undefined };
   const db = openIndex(store, "read");
   const seen = createSeen(db, workspace);
   return {
-    find: (path, entry) => seen.find(parentOf(path), { ...entry, name: nameOf(path) })?.hash,
+    find: (path, entry) => seen.find(parentOf(path), { ...entry, name: nameOf(path) }),
     close: () => db.close(),
   };
 }

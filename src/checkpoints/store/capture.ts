@@ -5,17 +5,21 @@ import type { SkippedPath } from "../../core/checkpoint.ts";
 import { messageOf } from "../../core/errors.ts";
 import { entryOfOpen, openFileAt } from "../beneath.ts";
 import { joined, shown, type BytePath } from "../byte-path.ts";
-import { codeOf, pieces, type LiveDirectory, type LiveTree } from "../live-tree.ts";
+import { readAttributes } from "../attributes.ts";
+import { codeOf, HOLES_MAX, pieces, type LiveDirectory, type LiveTree } from "../live-tree.ts";
+import { holesOf } from "../../kernel/seek-holes.ts";
 import { missing, type Rules } from "../rules.ts";
-import type { Entry, Skip } from "../tree.ts";
+import type { Attribute, Content, Entry, Links, Skip } from "../tree.ts";
 import { type BlobWriter } from "./blobs.ts";
 import { encodeTree } from "./objects.ts";
-import type { Content, SeenWriter } from "./seen.ts";
+import type { SeenWriter } from "./seen.ts";
 
 /** Files are stored in pieces of this size, so that memory is bounded whatever a file's size. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 /** A file that changes while it is read is read again this often; then it is kept as it was, and listed. */
 const READ_ATTEMPTS = 3;
+/** Paths that one warning names. */
+const NAMED_MAX = 5;
 
 export interface Captured {
   self: Entry;
@@ -24,6 +28,8 @@ export interface Captured {
   bytes: number;
   skipped: SkippedPath[];
   warnings: string[];
+  /** Paths of each file that has several names here. */
+  links: BytePath[][];
 }
 
 interface Run {
@@ -34,7 +40,7 @@ interface Run {
   captured: Captured;
   /** Every entry counts, directories too: they cost as much to keep. */
   entries: number;
-  linked: number;
+  linked: Map<Links["key"], { names: number; paths: BytePath[] }>;
 }
 
 /** Stores everything that the rules cover. Throws only when the store itself fails. */
@@ -51,17 +57,65 @@ export function capture(parts: {
     bytes: 0,
     skipped: [],
     warnings: [],
+    links: [],
   };
-  const run: Run = { ...parts, captured, entries: 0, linked: 0 };
+  const run: Run = { ...parts, captured, entries: 0, linked: new Map() };
   const root = parts.tree.root();
   try {
+    captured.self = withAttributes(run, "", { entry: parts.tree.self, fd: root.fd });
     captured.tree = captureDirectory(run, root, "");
   } finally {
     root.close();
   }
-  if (run.linked > 0)
-    captured.warnings.push(`${run.linked} hard-linked files are kept as independent files`);
+  tellLinks(run);
   return captured;
+}
+
+function withAttributes(
+  run: Run,
+  path: BytePath,
+  { entry, fd }: { entry: Entry; fd: number },
+): Entry {
+  const attributes = attributesOf(run, path, fd);
+  return attributes.length > 0 ? { ...entry, attributes } : entry;
+}
+
+/** The content is worth keeping also where a file system will not give these. */
+function attributesOf(run: Run, path: BytePath, fd: number): Attribute[] {
+  try {
+    return readAttributes(fd);
+  } catch (error) {
+    const text = `attributes are not kept: ${shown(path).path || "."}: ${messageOf(error)}`;
+    if (!run.captured.warnings.includes(text)) run.captured.warnings.push(text);
+    return [];
+  }
+}
+
+/** In an order of its own, so that the same tree gives the same manifest. */
+function tellLinks({ linked, captured }: Run): void {
+  const groups = [...linked.values()];
+  captured.links = groups
+    .filter(({ paths }) => paths.length > 1)
+    .map(({ paths }) => paths.sort())
+    .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
+  const reaching = groups
+    .filter(({ names, paths }) => names > paths.length)
+    .flatMap(({ paths }) => paths)
+    .sort();
+  if (reaching.length === 0) return;
+  const named = reaching.slice(0, NAMED_MAX).map((path) => shown(path).path);
+  if (reaching.length > NAMED_MAX) named.push("…");
+  captured.warnings.push(
+    `${reaching.length} files have hard links outside of what is kept, which a restore does not join again: ${named.join(", ")}`,
+  );
+}
+
+function noteLinks(run: Run, path: BytePath, entry: Entry): void {
+  const links = run.tree.links(path, entry);
+  if (!links) return;
+  const group = run.linked.get(links.key) ?? { names: links.names, paths: [] };
+  group.paths.push(path);
+  run.linked.set(links.key, group);
 }
 
 function captureDirectory(run: Run, directory: LiveDirectory, path: BytePath): string {
@@ -93,6 +147,7 @@ function keep(run: Run, kept: Map<BytePath, Entry>, found: Found): void {
   if (found.entry.type === "symlink") {
     kept.set(found.entry.name, found.entry);
     run.captured.files += 1;
+    noteLinks(run, path, found.entry);
     return;
   }
   const stored = found.entry.type === "file" ? file(run, found, path) : subtree(run, found, path);
@@ -122,7 +177,10 @@ function subtree(run: Run, { directory, entry }: Found, path: BytePath): Entry |
       leaveOut(run, path, opened.skip);
       return undefined;
     }
-    return { ...entry, hash: captureDirectory(run, opened, path) };
+    return {
+      ...withAttributes(run, path, { entry, fd: opened.fd }),
+      hash: captureDirectory(run, opened, path),
+    };
   } finally {
     opened.close();
   }
@@ -133,17 +191,16 @@ function file(
   { directory, path: parent, entry }: Found,
   path: BytePath,
 ): Entry | undefined {
-  if ((entry.live?.links ?? 1) > 1) run.linked += 1;
   const known = run.seen.find(parent, entry);
   if (known && (known.chunks ?? [known.hash]).every((hash) => run.blobs.has(hash))) {
     run.seen.note(parent, entry, known);
-    return counted(run, { ...entry, ...known });
+    return counted(run, path, { ...entry, ...known });
   }
   try {
-    const { stored, content, racy } = readFile(run, directory.fd, entry);
+    const { stored, content, racy } = readFile(run, path, { directoryFd: directory.fd, entry });
     if (racy) run.captured.warnings.push(`racy: changed while it was read: ${shown(path).path}`);
     else run.seen.note(parent, stored, content);
-    return counted(run, { ...stored, ...content });
+    return counted(run, path, { ...stored, ...content });
   } catch (error) {
     const code = codeOf(error);
     if (code === "ENOENT" || code === "ELOOP" || error instanceof NotRegular)
@@ -156,7 +213,8 @@ function file(
   }
 }
 
-function counted(run: Run, entry: Entry): Entry {
+function counted(run: Run, path: BytePath, entry: Entry): Entry {
+  noteLinks(run, path, entry);
   run.captured.files += 1;
   run.captured.bytes += entry.size;
   return entry;
@@ -166,8 +224,8 @@ class NotRegular extends Error {}
 
 function readFile(
   run: Run,
-  directoryFd: number,
-  entry: Entry,
+  path: BytePath,
+  { directoryFd, entry }: { directoryFd: number; entry: Entry },
 ): { stored: Entry; content: Content; racy: boolean } {
   for (let attempt = 1; ; attempt += 1) {
     const fd = openFileAt(directoryFd, entry.name);
@@ -175,9 +233,20 @@ function readFile(
       const before = entryOfOpen(fd, entry.name);
       if (before.type !== "file") throw new NotRegular(entry.name);
       const { content, size } = store(run.blobs, fd);
+      const attributes = attributesOf(run, path, fd);
+      const holes = holesOf(fd, { size, most: HOLES_MAX }) ?? [];
       const after = entryOfOpen(fd, entry.name);
       const racy = !sameFile(before, after) || size !== after.size;
-      if (!racy || attempt === READ_ATTEMPTS) return { stored: { ...before, size }, content, racy };
+      if (!racy || attempt === READ_ATTEMPTS)
+        return {
+          stored: { ...before, size },
+          content: {
+            ...content,
+            ...(attributes.length > 0 && { attributes }),
+            ...(holes.length > 0 && { holes }),
+          },
+          racy,
+        };
     } finally {
       closeSync(fd);
     }

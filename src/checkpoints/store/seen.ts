@@ -2,17 +2,19 @@
 
 import type { Database } from "bun:sqlite";
 import type { BytePath } from "../byte-path.ts";
-import type { Entry } from "../tree.ts";
+import type { Content, Entry } from "../tree.ts";
+import { type Extra, extraOf, ofExtra } from "./objects.ts";
 
-/** Hash and chunks of a file's content. */
-export interface Content {
-  hash: string;
-  chunks?: string[];
-}
-
-/** dev, ino, size, mtime in ns, ctime in ns, hash, chunks. */
-type SeenRow = [string, string, number, string, string, string, string[]?];
+/** dev, ino, size, mtime in ns, ctime in ns, hash, chunks, extra. Attributes and holes move the change time too. */
+type SeenRow = [string, string, number, string, string, string, (string[] | null)?, Extra?];
 type SeenFiles = Record<BytePath, SeenRow>;
+
+/** What was noted by a version that did not look at attributes and holes is not used. */
+const FORMAT = 2;
+interface SeenDirectory {
+  format: typeof FORMAT;
+  files: SeenFiles;
+}
 
 /**
  * Time stamps move in ticks (4 ms before Linux 6.13) and some file systems round to a second: a file written
@@ -40,20 +42,26 @@ export function createSeen(db: Database, workspace: string): Seen {
     find(directory, entry) {
       if (loaded?.directory !== directory) {
         const row = query.get(workspace, directory);
-        loaded = { directory, files: row ? (JSON.parse(row.files) as SeenFiles) : {} };
+        loaded = { directory, files: row ? filesOf(row.files) : {} };
       }
       const row = Object.hasOwn(loaded.files, entry.name) ? loaded.files[entry.name] : undefined;
       if (!row || !entry.live) return undefined;
-      const [dev, ino, size, mtime, ctime, hash, chunks] = row;
+      const [dev, ino, size, mtime, ctime, hash, chunks, extra] = row;
       const same =
         size === entry.size &&
         mtime === String(entry.mtimeNs) &&
         ctime === String(entry.live.ctimeNs) &&
         ino === String(entry.live.ino) &&
         dev === String(entry.live.dev);
-      return same ? { hash, ...(chunks && { chunks }) } : undefined;
+      if (!same) return undefined;
+      return { hash, ...(chunks && { chunks }), ...(extra && ofExtra(extra)) };
     },
   };
+}
+
+function filesOf(text: string): SeenFiles {
+  const { format, files } = JSON.parse(text) as Partial<SeenDirectory>;
+  return format === FORMAT && files ? files : {};
 }
 
 /** `scanStartNs`: the wall clock when the capture began. */
@@ -64,7 +72,7 @@ export function createSeenWriter(db: Database, workspace: string, scanStartNs: b
     (entry.live?.ctimeNs ?? scanStartNs) >= scanStartNs - RACY_NS;
   return {
     ...createSeen(db, workspace),
-    note(directory, entry, { hash, chunks }) {
+    note(directory, entry, content) {
       if (!entry.live || isRacy(entry)) return;
       const row: SeenRow = [
         String(entry.live.dev),
@@ -72,9 +80,11 @@ export function createSeenWriter(db: Database, workspace: string, scanStartNs: b
         entry.size,
         String(entry.mtimeNs),
         String(entry.live.ctimeNs),
-        hash,
+        content.hash,
       ];
-      if (chunks) row.push(chunks);
+      const extra = extraOf(content);
+      if (content.chunks || extra) row.push(content.chunks ?? null);
+      if (extra) row.push(extra);
       let files = noted.get(directory);
       // Without a prototype: a file may be called `__proto__`.
       if (!files) noted.set(directory, (files = Object.create(null) as SeenFiles));
@@ -83,8 +93,10 @@ export function createSeenWriter(db: Database, workspace: string, scanStartNs: b
     save() {
       db.query("DELETE FROM seen WHERE workspace = ?").run(workspace);
       const insert = db.query("INSERT INTO seen (workspace, directory, files) VALUES (?, ?, ?)");
-      for (const [directory, files] of noted)
-        insert.run(workspace, directory, JSON.stringify(files));
+      for (const [directory, files] of noted) {
+        const seen: SeenDirectory = { format: FORMAT, files };
+        insert.run(workspace, directory, JSON.stringify(seen));
+      }
     },
   };
 }

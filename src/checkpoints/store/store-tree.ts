@@ -3,7 +3,7 @@
 import { ObserverError } from "../../core/errors.ts";
 import { joined, fromText, parentOf, type BytePath } from "../byte-path.ts";
 import type { SkippedPath } from "../../core/checkpoint.ts";
-import type { Directory, TreeReader } from "../tree.ts";
+import type { Directory, Links, TreeReader } from "../tree.ts";
 import type { BlobReader } from "./blobs.ts";
 import { decodeManifest, decodeTree, type Manifest } from "./objects.ts";
 
@@ -16,6 +16,7 @@ export interface StoreTree extends TreeReader {
 export function createStoreTree(blobs: BlobReader, ref: string): StoreTree {
   const manifest = decodeManifest(blobs.read(ref));
   const skipped = skippedPaths(manifest.skipped);
+  const links = linksOf(manifest.links ?? []);
   const open = (hash: string): Directory => ({
     entries: decodeTree(blobs.read(hash)),
     enter: (entry) => open(entry.hash ?? ""),
@@ -29,6 +30,10 @@ export function createStoreTree(blobs: BlobReader, ref: string): StoreTree {
       for (const hash of entry.chunks ?? [hashOf(path, entry.hash)]) yield blobs.read(hash);
     },
     contentHash: (path, entry) => hashOf(path, entry.hash),
+    exact: manifest.links !== undefined,
+    attributes: (_path, entry) => entry.attributes ?? [],
+    holes: (_path, entry) => entry.holes ?? [],
+    links: (path) => links.get(path),
     uncovered(path) {
       for (let at = path; at !== ""; at = parentOf(at)) {
         const reason = skipped.get(at);
@@ -43,6 +48,15 @@ export function createStoreTree(blobs: BlobReader, ref: string): StoreTree {
 function hashOf(path: BytePath, hash: string | undefined): string {
   if (hash === undefined) throw new ObserverError("corrupt", `No content is stored for ${path}`);
   return hash;
+}
+
+function linksOf(groups: BytePath[][]): Map<BytePath, Links> {
+  return new Map(
+    groups.flatMap((paths, index) => {
+      const links = { key: String(index), names: paths.length };
+      return paths.map((path): [BytePath, Links] => [path, links]);
+    }),
+  );
 }
 
 function skippedPaths(skipped: SkippedPath[]): Map<BytePath, string> {

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { CHECKPOINT_KINDS, CHECKPOINT_STATUSES } from "../../core/checkpoint.ts";
 import { ID_PATTERN } from "../../core/ids.ts";
 import { printable } from "../../core/text.ts";
-import { changesOf, changeTable, describeCheckpoint } from "../checkpoint-text.ts";
+import { changesOf, changeTable, describeCheckpoint, textDiff } from "../checkpoint-text.ts";
 import { ApiError } from "../client.ts";
 import { CLIENT_FLAGS, JSON_FLAG } from "../flags.ts";
 import { checkpointId, checkpointPath, ID_ARGUMENT } from "../ids.ts";
@@ -145,11 +145,16 @@ const diff: Verb = {
   summary: "what changed since, or between two checkpoints",
   about: "With one ID: against the workspace as it is now. PATH is relative to the workspace.",
   args: [ID_ARGUMENT, { name: "ID2" }, { name: "PATH" }],
-  flags: FLAGS,
-  examples: ["observer checkpoint diff latest", "observer checkpoint diff k3v9 m7qa src/app.ts"],
+  flags: [{ name: "text", help: "What changed inside the file at PATH, line by line." }, ...FLAGS],
+  examples: [
+    "observer checkpoint diff latest",
+    "observer checkpoint diff k3v9 m7qa src/app.ts",
+    "observer checkpoint diff latest src/app.ts --text",
+  ],
   async run(call) {
     const id = await checkpointId(call, call.args[0] ?? "");
     const target = await diffTarget(call);
+    if (call.flags.on("text")) return await printText(call, id, target);
     const body = await call
       .client()
       .get(checkpointPath(id, "/diff"), { query: target, patient: true });
@@ -160,6 +165,21 @@ const diff: Verb = {
     return 0;
   },
 };
+
+async function printText(
+  call: Call,
+  id: string,
+  target: { to?: string; path?: string },
+): Promise<number> {
+  if (target.path === undefined)
+    throw new UsageError([{ field: "PATH", rule: "is needed with --text" }]);
+  const query = { ...target, text: "1" };
+  const body = await call.client().get(checkpointPath(id, "/diff"), { query, patient: true });
+  if (call.flags.on("json")) return printJson(call, body);
+  if (body["text"] === "") call.io.stderr("no changes in the content\n");
+  else call.io.stdout(textDiff(call, body));
+  return 0;
+}
 
 const pin: Verb = {
   name: "checkpoint pin",

@@ -12,8 +12,20 @@ export const SLICE_EVENTS_MAX = 500;
 /** Rejections listed in one answer; the rest is only counted, so that a hostile body has a small answer. */
 export const REJECTED_LISTED_MAX = 10_000;
 
-/** `imported`: the events are history, see `EventDraft`. `turn`: waits until this slice may be worked on. */
-type BatchDeps = ApiDeps & { imported?: boolean; turn: () => Promise<void> };
+interface BatchDeps extends ApiDeps {
+  /** The events are history, see `EventDraft`. */
+  imported?: boolean;
+  /** Waits until this slice may be worked on. */
+  turn: () => Promise<void>;
+  /** Whether the sender is believed what observer else hears from the kernel; asked only where it matters. */
+  mayTellForKernel: () => boolean;
+}
+
+/**
+ * Source of what observer itself saw. Its keys can be known beforehand, so that an event of a stranger would make the
+ * true one a duplicate; and what it says counts as proven.
+ */
+const KERNEL = "kernel";
 
 /**
  * Lets one slice of all bodies go in each pass of the event loop, so that however many batches come at once, a
@@ -116,9 +128,11 @@ function parseSlice(
 ): Slice {
   const slice: Slice = [];
   const now = (): number => deps.clock.now();
+  let isTrusted: boolean | undefined;
   for (let index = start; index < end; index += 1) {
     try {
       const draft = deps.parseNative(batch.at(index), now);
+      if (draft.source === KERNEL) checkKernel((isTrusted ??= deps.mayTellForKernel()));
       slice.push({ index, draft: deps.imported ? asHistory(draft) : draft });
     } catch (thrown) {
       // A bug in the parser must not cost the other events either; it is logged, the sender sees it as ours.
@@ -130,6 +144,14 @@ function parseSlice(
     }
   }
   return slice;
+}
+
+function checkKernel(isTrusted: boolean): void {
+  if (isTrusted) return;
+  throw new ObserverError(
+    "invalid",
+    `event field "source": got "${KERNEL}", must be another name: this one needs the scope admin`,
+  );
 }
 
 /** The same fact may have come live with other detail, so bodies of a used id are not compared. */

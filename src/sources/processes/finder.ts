@@ -69,6 +69,9 @@ export function createFinder(deps: FinderDeps): Finder {
     },
     claimTree: (record) => claimTree(record, shared),
     heardFork(ppid, pid) {
+      // Reports come late: an agent that was named or seen meanwhile is known better than by its fork.
+      const agent = records.livingAt(pid)?.agent;
+      if (agent && host.readStat(pid)?.startTicks === agent.startTicks) return;
       const parent = records.members.get(ppid);
       if (parent?.goneMs !== null || pid === host.pid) {
         records.members.delete(pid);

@@ -4,6 +4,7 @@ import { messageOf, ObserverError } from "../core/errors.ts";
 import type { EventDraft } from "../core/event.ts";
 import type { ApiDeps } from "./deps.ts";
 import { checkDepth, parseDeepJson, parseJson } from "./json.ts";
+import { asReported } from "../sources/native.ts";
 import { isOurTrouble, rejectionError } from "./pressure.ts";
 import type { HttpError } from "./problem.ts";
 
@@ -12,8 +13,14 @@ export const SLICE_EVENTS_MAX = 500;
 /** Rejections listed in one answer; the rest is only counted, so that a hostile body has a small answer. */
 export const REJECTED_LISTED_MAX = 10_000;
 
-/** `imported`: the events are history, see `EventDraft`. `turn`: waits until this slice may be worked on. */
-type BatchDeps = ApiDeps & { imported?: boolean; turn: () => Promise<void> };
+interface BatchDeps extends ApiDeps {
+  /** The events are history, see `EventDraft`. */
+  imported?: boolean;
+  /** Waits until this slice may be worked on. */
+  turn: () => Promise<void>;
+  /** Whether the sender is believed what observer else hears from the kernel or says itself; asked only where it matters. */
+  mayTellForKernel: () => boolean;
+}
 
 /**
  * Lets one slice of all bodies go in each pass of the event loop, so that however many batches come at once, a
@@ -116,9 +123,13 @@ function parseSlice(
 ): Slice {
   const slice: Slice = [];
   const now = (): number => deps.clock.now();
+  let isTrusted: boolean | undefined;
   for (let index = start; index < end; index += 1) {
     try {
-      const draft = deps.parseNative(batch.at(index), now);
+      const parsed = deps.parseNative(batch.at(index), now);
+      const reported = asReported(parsed);
+      const draft =
+        reported === parsed || (isTrusted ??= deps.mayTellForKernel()) ? parsed : reported;
       slice.push({ index, draft: deps.imported ? asHistory(draft) : draft });
     } catch (thrown) {
       // A bug in the parser must not cost the other events either; it is logged, the sender sees it as ours.

@@ -22,6 +22,8 @@ export interface GuardDeps {
 export interface Guard {
   /** Throws `HttpError` 401, 403 or 415 when this caller may not call. */
   check(request: Request, what: { access: Access; listener: Listener }): void;
+  /** Whether this caller could call what needs `admin`. */
+  isAdmin(request: Request, listener: Listener): boolean;
 }
 
 interface By {
@@ -38,6 +40,7 @@ export function createGuard(deps: GuardDeps): Guard {
       if (access === "local") checkLocal(request, { listener, deps });
       else checkScope(request, { needed: access, listener, deps });
     },
+    isAdmin: (request, listener) => scopeOf(request, { listener, deps }) === "admin",
   };
 }
 
@@ -48,11 +51,8 @@ function checkLocal(request: Request, { listener, deps }: By): void {
 }
 
 function checkScope(request: Request, { needed, listener, deps }: By & { needed: Scope }): void {
-  const token = presentedToken(request.headers);
-  // A token that was presented is the answer, so that a caller can test one from anywhere.
-  const held =
-    token === null ? scopeWithoutToken(request, { listener, deps }) : deps.tokens.scopeOf(token);
-  if (held === null) throw notSignedIn(token !== null);
+  const held = scopeOf(request, { listener, deps });
+  if (held === null) throw notSignedIn(presentedToken(request.headers) !== null);
   if (!includesScope(held, needed)) {
     throw new HttpError(
       { status: 403, code: "scope" },
@@ -60,6 +60,12 @@ function checkScope(request: Request, { needed, listener, deps }: By & { needed:
       { detail: { scope: held, needed } },
     );
   }
+}
+
+function scopeOf(request: Request, by: By): Scope | null {
+  const token = presentedToken(request.headers);
+  // A token that was presented is the answer, so that a caller can test one from anywhere.
+  return token === null ? scopeWithoutToken(request, by) : by.deps.tokens.scopeOf(token);
 }
 
 function presentedToken(headers: Headers): string | null {

@@ -47,7 +47,7 @@ export function createApi(deps: ApiDeps): Api {
   });
   const pages = createPages(deps.assets);
   const hub = createStreamHub(deps);
-  const routes = createRoutes(deps, { browsers, pages, hub });
+  const routes = createRoutes(deps, { browsers, guard, pages, hub });
   const app = new Elysia({ name: "observer" });
   for (const route of routes) addRoute(app, route, { deps, guard });
   addOtherMethods(app, routes, { deps, guard });
@@ -61,11 +61,11 @@ export function createApi(deps: ApiDeps): Api {
 
 function createRoutes(
   deps: ApiDeps,
-  parts: { browsers: BrowserSessions; pages: Pages; hub: StreamHub },
+  parts: { browsers: BrowserSessions; guard: Guard; pages: Pages; hub: StreamHub },
 ): Route[] {
   const routes: Route[] = [
     ...operationRoutes(deps),
-    ...eventRoutes(deps),
+    ...eventRoutes(deps, parts.guard),
     ...hookRoutes(deps),
     ...sessionRoutes(deps),
     ...interruptionRoutes(deps),

@@ -8,7 +8,7 @@ import { dashboardAssets } from "../dashboard/assets.ts";
 import { lookupPeerUid } from "../kernel/peer-uid.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { HOOK_PARSERS } from "../sources/catalog.ts";
-import { parseReported } from "../sources/native.ts";
+import { parseNative } from "../sources/native.ts";
 import { parseOperation } from "../sources/operations.ts";
 import type { Eyes } from "./eyes.ts";
 import { liveAgents } from "./live-agents.ts";
@@ -29,7 +29,7 @@ export function apiDeps(
     tokens: readTokens(settings),
     offer: pipeline.offer,
     parseOperation,
-    parseNative: parseReported,
+    parseNative,
     hooks: HOOK_PARSERS,
     ring: store.ring,
     events: store.events,

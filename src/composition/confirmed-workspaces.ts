@@ -4,6 +4,7 @@ import type { Agent } from "../core/agent.ts";
 import type { Interruption } from "../core/interruption.ts";
 import { messageOf } from "../core/errors.ts";
 import type { ConfirmedWorkspace } from "../pipeline/workspaces.ts";
+import { confirmWorkspace } from "../sources/processes/run-claim.ts";
 import type { ProcessSource } from "../sources/processes/source.ts";
 import type { Parts } from "./parts.ts";
 
@@ -47,6 +48,7 @@ export function createConfirmedWorkspaces(
 ): ConfirmedWorkspaces {
   const { clock, settings } = parts;
   const workers = new Map<string, Worker>();
+  /** By `placeKey`. */
   const places = new Map<string, Place>();
 
   registry.onChange(({ kind, agent }) => {
@@ -60,14 +62,16 @@ export function createConfirmedWorkspaces(
     }
     if (kind === "gone") worker.goneMs = clock.monotonic();
     workers.set(agent.id, worker);
-    if (agent.workspace !== null && kind !== "gone") look(worker, agent.workspace);
+    if (agent.workspace !== null && kind !== "gone")
+      look(worker, { ...agent, path: agent.workspace });
   });
 
-  const look = ({ runId }: Worker, path: string): void => {
-    if (places.has(path)) return;
+  const look = ({ runId }: Worker, { path, uid }: Agent & { path: string }): void => {
+    const key = placeKey({ workspace: path, uid });
+    if (places.has(key)) return;
     const place: Place = { backend: null, cost: null };
-    places.set(path, place);
-    void inspect(path, parts).then((backend) => {
+    places.set(key, place);
+    void inspect({ path, uid }, parts).then((backend) => {
       place.backend = backend;
       if (backend === "store" && runId !== null) takeBaseline(path, parts);
     });
@@ -77,8 +81,8 @@ export function createConfirmedWorkspaces(
     const since = clock.monotonic() - REMEMBERED_MS;
     for (const [id, { goneMs }] of workers)
       if (goneMs !== null && goneMs < since) workers.delete(id);
-    for (const path of places.keys()) {
-      if (!workers.values().some(({ agent }) => agent.workspace === path)) places.delete(path);
+    for (const key of places.keys()) {
+      if (!workers.values().some(({ agent }) => placeKey(agent) === key)) places.delete(key);
     }
     return [...workers.values()];
   };
@@ -94,15 +98,29 @@ export function createConfirmedWorkspaces(
     savingOf(agent, isDebounced) {
       const { workspace, id } = agent;
       if (workspace === null || (!settings["reactive.enabled"] && runOf(id) === null)) return null;
-      const place = places.get(workspace);
+      const place = places.get(placeKey(agent));
       if (!place || place.backend === null || isDebounced(workspace)) return null;
       return { workspace, checkpointMs: costOf(workspace, { place, parts }) };
     },
   };
 }
 
-async function inspect(path: string, { checkpoints, log }: Parts): Promise<string | null> {
+/** What one user may have saved, another may not. */
+const placeKey = ({ workspace, uid }: Pick<Agent, "workspace" | "uid">): string =>
+  `${uid}:${workspace}`;
+
+/** Anybody can go to a directory that he cannot read, and call a program `claude` there. */
+async function inspect(
+  { path, uid }: { path: string; uid: number },
+  { checkpoints, log }: Parts,
+): Promise<string | null> {
   try {
+    const isOurs = uid === 0 || uid === process.geteuid?.();
+    const { refused } = await confirmWorkspace(path, { callerUid: uid, isOurs });
+    if (refused !== null) {
+      log.info("no workspace of an agent", { path, reason: refused });
+      return null;
+    }
     const { backend, reason } = await checkpoints.inspect(path);
     if (backend === null) log.info("no workspace of an agent", { path, reason });
     return backend;
@@ -143,7 +161,7 @@ function placesOf(workers: Worker[], places: ReadonlyMap<string, Place>): Confir
   >();
   for (const { agent, sessionIds } of workers) {
     const path = agent.workspace;
-    if (path === null || (places.get(path)?.backend ?? null) === null) continue;
+    if (path === null || (places.get(placeKey(agent))?.backend ?? null) === null) continue;
     const entry = found.get(path) ?? {
       path,
       realPath: path,

@@ -45,11 +45,10 @@ const compiled = new Map<EventKind, TypeCheck<ReturnType<typeof Type.Object>>>()
 const OWN_SOURCES = new Set(["kernel", "observer"]);
 
 /**
- * One native event of a sender, as `parseNative`. Who claims one of observer's own sources is shown as reporting it, so
- * that a forged fact never takes the place of the real one.
+ * The draft of a sender who may not speak as observer itself: one that claims to is shown as reporting it, so that a
+ * forged fact never takes the place of the real one.
  */
-export function parseReported(raw: unknown, now: () => number): EventDraft {
-  const draft = parseNative(raw, now);
+export function asReported(draft: EventDraft): EventDraft {
   const { source } = draft;
   return OWN_SOURCES.has(source) ? { ...draft, source: `reported:${source}` } : draft;
 }

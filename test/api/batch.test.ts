@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { SLICE_EVENTS_MAX } from "../../src/api/batch.ts";
 import type { Receipt } from "../../src/core/event.ts";
-import { bodyOf, caller, createFake } from "../support/fake-api-deps.ts";
+import { parseNative } from "../../src/sources/native.ts";
+import { bodyOf, caller, createFake, OWN_UID } from "../support/fake-api-deps.ts";
 
 const post = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) => ({
   method: "POST",
@@ -184,4 +185,19 @@ test("POST /events lists at most 10,000 rejections and counts them all", async (
   const answer = await bodyOf(await caller(createFake()).call("/events", post(body)));
   expect((answer["rejected"] as unknown[]).length).toBe(10_000);
   expect(answer["rejected_total"]).toBe(12_000);
+});
+
+test("POST /events believes events in the name of the kernel from observer's own user and root only", async () => {
+  const exit = { kind: "process_exit", source: "kernel", id: "exit:12345678:7:7", pid: 7 };
+  const body = `${note("a")}\n${JSON.stringify(exit)}`;
+  const sourcesSentBy = async (uid: number, path = "/events") => {
+    const fake = createFake();
+    Object.assign(fake.deps, { parseNative, peerUid: () => uid });
+    const answer = await caller(fake).call(path, { ...post(body), via: "loopback" });
+    expect(await bodyOf(answer)).toMatchObject({ accepted: 2 });
+    return fake.offered.map(({ source }) => source);
+  };
+  expect(await sourcesSentBy(4_242)).toContain("reported:kernel");
+  expect(await sourcesSentBy(4_242, "/events?import=true")).toContain("reported:kernel");
+  expect(await sourcesSentBy(OWN_UID)).toContain("kernel");
 });

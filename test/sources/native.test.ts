@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 
 import { EVENT_KINDS } from "../../src/core/event.ts";
 import { canonicalJson } from "../../src/sources/canonical-json.ts";
-import { parseNative, parseReported } from "../../src/sources/native.ts";
+import { asReported, parseNative } from "../../src/sources/native.ts";
 import { NOW, checkDraft, draftsOrRefusal, jsonWith, now } from "./support.ts";
 
 describe("parseNative", () => {
@@ -223,7 +223,7 @@ describe("canonicalJson", () => {
 test("a sender that speaks as observer itself is shown as reporting it", () => {
   const now = (): number => 0;
   const fake = { kind: "process_exit", source: "kernel", id: "exit:0:1:2", pid: 1 };
-  expect(parseReported(fake, now).source).toBe("reported:kernel");
+  expect(asReported(parseNative(fake, now)).source).toBe("reported:kernel");
   expect(parseNative(fake, now).source).toBe("kernel");
-  expect(parseReported({ ...fake, source: "loop" }, now).source).toBe("loop");
+  expect(asReported(parseNative({ ...fake, source: "loop" }, now)).source).toBe("loop");
 });

@@ -5,6 +5,7 @@ import { EVENT_KINDS } from "../../core/event.ts";
 import { createTurns, openBatch, takeBatch } from "../batch.ts";
 import { readText } from "../body.ts";
 import type { ApiDeps } from "../deps.ts";
+import type { Guard } from "../guard.ts";
 import { refuseUnderPressure } from "../pressure.ts";
 import { type Call, json, type Route } from "../route.ts";
 import { getRoute, listRoute } from "./resource-routes.ts";
@@ -32,8 +33,8 @@ const BatchAnswer = Type.Object({
   rejected_total: Type.Integer(),
 });
 
-export function eventRoutes(deps: ApiDeps): Route[] {
-  const batches = { ...deps, turn: createTurns() };
+export function eventRoutes(deps: ApiDeps, guard: Pick<Guard, "isAdmin">): Route[] {
+  const batches = { ...deps, guard, turn: createTurns() };
   return [
     {
       endpoint: "POST /events",
@@ -58,13 +59,13 @@ export function eventRoutes(deps: ApiDeps): Route[] {
 
 /** `?import=true`: history. It is kept and judged, nothing is done about it, and a used id is the same fact. */
 async function takeEvents(
-  { request }: Call,
-  deps: ApiDeps & { turn: () => Promise<void> },
+  { request, listener }: Call,
+  deps: ApiDeps & { guard: Pick<Guard, "isAdmin">; turn: () => Promise<void> },
 ): Promise<Response> {
   refuseUnderPressure(deps);
   const text = await readText(request, deps.settings["limits.batch_bytes"]);
   const imported = new URL(request.url).searchParams.get("import") === "true";
-  return json(
-    await takeBatch(openBatch(text, deps.settings["limits.depth"]), { ...deps, imported }),
-  );
+  const batch = openBatch(text, deps.settings["limits.depth"]);
+  const mayTellForKernel = (): boolean => deps.guard.isAdmin(request, listener);
+  return json(await takeBatch(batch, { ...deps, imported, mayTellForKernel }));
 }

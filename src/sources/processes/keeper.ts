@@ -80,7 +80,8 @@ export function createKeeper(deps: KeeperDeps): Keeper {
   return {
     change,
     begin(agent, facts) {
-      const sessionId = sessionOf(facts.ties)?.sessionId ?? null;
+      const tied = sessionOf(facts.ties)?.sessionId ?? null;
+      const sessionId = tied !== null && isForeign(tied, { agent, deps }) ? null : tied;
       const record: AgentRecord = { ...facts, ...NEW, agent: { ...agent, sessionId } };
       add(record);
       memory.keep(record);
@@ -103,6 +104,7 @@ export function createKeeper(deps: KeeperDeps): Keeper {
     retie(record) {
       const sessionId = sessionOf(record.ties)?.sessionId ?? null;
       if (sessionId === null || sessionId === record.agent.sessionId) return;
+      if (isForeign(sessionId, { agent: record.agent, deps })) return;
       change(record, { sessionId });
       log.info("agent's session is known", { pid: record.agent.pid, session: sessionId });
     },
@@ -123,6 +125,18 @@ export function createKeeper(deps: KeeperDeps): Keeper {
       ends.tell(record, exit);
     },
   };
+}
+
+/** A session that an agent of another user runs: whoever starts a program may put any name into its environment. */
+function isForeign(
+  sessionId: string,
+  { agent, deps }: { agent: Agent; deps: Pick<KeeperDeps, "host" | "records"> },
+): boolean {
+  const { id, uid } = agent;
+  if (uid === 0 || uid === deps.host.uid) return false;
+  return deps.records
+    .list()
+    .some((other) => other.sessionId === sessionId && other.id !== id && other.uid !== uid);
 }
 
 /** The run of the agent that it lives below. */

@@ -1,4 +1,4 @@
-// What the kernel reports of processes by itself: forks, programs that start, ends. Opened again when it breaks.
+// What the kernel reports of processes by itself: forks, programs that start, ends.
 
 import { closeSync } from "node:fs";
 import type { Capability } from "../../core/agent.ts";
@@ -57,7 +57,7 @@ export function createKernelFeed(deps: KernelFeedDeps, handlers: KernelFeedHandl
     for (const event of procEventsOf(wake)) {
       if (event.what === "lost") isLost = true;
       else counts.set(event.what, (counts.get(event.what) ?? 0) + 1);
-      hand(event);
+      hand(event, handlers);
     }
     for (const [what, count] of counts) {
       metrics.add("observer_process_events_total", count, { what });
@@ -70,14 +70,6 @@ export function createKernelFeed(deps: KernelFeedDeps, handlers: KernelFeedHandl
     if (wake.ended) {
       close("it broke");
       log.warn("the kernel reports no processes any more; they are looked for");
-    }
-  }
-
-  function hand({ what, pid, ppid, exitStatus, atMs }: ProcEvent): void {
-    if (what === "fork" && ppid !== undefined) handlers.onFork(ppid, pid);
-    else if (what === "exec") handlers.onExec(pid);
-    else if (what === "exit" && exitStatus !== undefined) {
-      handlers.onExit({ pid, status: exitStatus, monotonicAtMs: atMs });
     }
   }
 
@@ -106,4 +98,15 @@ export function createKernelFeed(deps: KernelFeedDeps, handlers: KernelFeedHandl
       return { name, state: "degraded", purpose: PURPOSE, reason };
     },
   };
+}
+
+function hand(
+  { what, pid, ppid, exitStatus, atMs }: ProcEvent,
+  handlers: KernelFeedHandlers,
+): void {
+  if (what === "fork" && ppid !== undefined) handlers.onFork(ppid, pid);
+  else if (what === "exec") handlers.onExec(pid);
+  else if (what === "exit" && exitStatus !== undefined) {
+    handlers.onExit({ pid, status: exitStatus, monotonicAtMs: atMs });
+  }
 }

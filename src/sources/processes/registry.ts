@@ -9,6 +9,8 @@ import { type AgentRecord, type Member, upToRun } from "./record.ts";
 const REMEMBER_MS = 30_000;
 /** Processes of all agents' trees, some 150 bytes each; a fork storm may make thousands in a second. */
 const MEMBERS_MAX = 50_000;
+/** Living ones that are passed over to find one that is gone; agents and what they wait for are the oldest. */
+const PASSED_OVER_MAX = 1_000;
 /** Deeper trees do not happen, and a circle must end. */
 const DEPTH_MAX = 128;
 
@@ -99,8 +101,7 @@ export function createRecords({ now, ownPid, parentOf, parentName }: RegistryDep
       members.delete(pid);
       members.set(pid, member);
       if (members.size <= MEMBERS_MAX) return;
-      const oldest = members.keys().next().value;
-      if (oldest !== undefined) members.delete(oldest);
+      members.delete(leastMissed(members));
     },
     sweep: () => sweep({ records, members }, now() - REMEMBER_MS),
     list: () => [...byPid.values()].map(({ agent }) => agent),
@@ -117,6 +118,17 @@ export function createRecords({ now, ownPid, parentOf, parentName }: RegistryDep
       return () => void listeners.delete(listener);
     },
   };
+}
+
+/** The one to forget: gone for longest, else the oldest. A storm of short lives must not push out who started it. */
+function leastMissed(members: ReadonlyMap<number, Member>): number {
+  let passedOver = 0;
+  let last = 0;
+  for (const [pid, { goneMs }] of members) {
+    last = pid;
+    if (goneMs !== null || ++passedOver === PASSED_OVER_MAX) break;
+  }
+  return last;
 }
 
 function sweep(

@@ -67,7 +67,7 @@ export async function confirmWorkspace(
   ]);
   if (typeof answer === "string") return { path: null, refused: answer };
   if (isOurs || answer.uid === callerUid) return { path: answer.path, refused: null };
-  return { path: null, refused: "it does not belong to the one who started the run" };
+  return { path: null, refused: "it does not belong to the user who works there" };
 }
 
 /** Why it cannot be a workspace, or what it is. */

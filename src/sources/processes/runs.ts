@@ -27,6 +27,9 @@ import { NO_TIES, type SessionTies } from "./ties.ts";
 /** Longer than a commit takes on a disk that is busy, shorter than anybody waits at a terminal. */
 const STORE_PATIENCE_MS = 2_000;
 
+/** Two clock ticks: one that goes on, one of rounding. */
+const TICK_SLACK_MS = 20;
+
 export interface AdoptRequest extends ProcessId, RunClaim {
   /** The cgroups that were made for it; null where none could be, or where systemd made them. */
   cgroups: CgroupDirectories | null;
@@ -106,6 +109,7 @@ export function createRuns(deps: RunsDeps): Runs {
       if (known) return whenStored(known, deps);
       if (!report.run) throw new ObserverError("not_found", `Process ${report.pid} is no agent`);
       const trust = trustOf(report, deps);
+      await checkUnseen(report, report.run, deps);
       const { path } = await confirmWorkspace(report.run.workspace, trust);
       // It may have been adopted while the directory was looked at.
       const told = { run: report.run, workspace: path };
@@ -193,6 +197,25 @@ function heard(report: ExitReport, deps: RunsDeps): AgentRecord | null {
     throw new ObserverError("conflict", `Process ${pid} is alive`);
   }
   return null;
+}
+
+/**
+ * Its events get the keys of that process: so it must be over for good, else the true ones of a later process would be
+ * duplicates; and the run must not be another user's, whose session they would speak of.
+ */
+async function checkUnseen(report: ExitReport, { runId }: RunClaim, deps: RunsDeps): Promise<void> {
+  const { pid, startTicks } = report;
+  const { host, clock, records } = deps;
+  for (const { agent } of records.all()) {
+    if (agent.runId === runId) checkOwner(agent.pid, agent.uid, trustOf(report, deps));
+  }
+  const nowMs = clock.now();
+  const agoMs = nowMs - host.startedMs(startTicks, nowMs);
+  if (agoMs < -TICK_SLACK_MS) {
+    throw new ObserverError("invalid", `Process ${pid} cannot have started in the future`);
+  }
+  // In this very tick another one may still start with its number; it would be alive at the next look.
+  if (agoMs < TICK_SLACK_MS) await Bun.sleep(2 * TICK_SLACK_MS);
 }
 
 async function whenStored(record: AgentRecord, { keeper }: RunsDeps): Promise<void> {

@@ -295,6 +295,22 @@ describe("reportExit", () => {
     });
   });
 
+  test("is not believed of a process that may still start, nor of a run of another user", async () => {
+    const run = { runId: newId(), name: null, workspace: null, command: ["claude"] };
+    const future = { pid: 4_194_000, startTicks: identityOf(process.pid).startTicks + 8_640_000 };
+    const stranger = { ...report, callerUid: 65_534 };
+    expect(await codeOf(kit.source.reportExit({ ...future, ...stranger, run }))).toBe("invalid");
+    const child = spawnProgram("read line");
+    const { runId } = claimOf(child.pid);
+    await kit.source.adoptRun(claimOf(child.pid, { runId }));
+    const past = { pid: 4_194_000, startTicks: 1 };
+    const theirs = { ...past, ...stranger, run: { ...run, runId } };
+    expect(await codeOf(kit.source.reportExit(theirs))).toBe("not_permitted");
+    expect(kit.told(4_194_000)).toEqual({ starts: 0, exits: 0 });
+    child.kill("SIGTERM");
+    await kit.exitOf(child.pid);
+  });
+
   test("is heard where nobody else can tell", async () => {
     const blind = await createKit({
       connector: false,

@@ -158,6 +158,14 @@ describe("brakes over HTTP", () => {
     expect(fake.calls.at(-1)).toEqual(["kill", "10-100", 0]);
   });
 
+  test("pause and kill that name no time take that of the settings", async () => {
+    const { fake, call } = withAgents();
+    Object.assign(fake.deps.settings, { "agents.pause_ms": 90_000, "agents.kill_grace_ms": 250 });
+    await call("/agents/10/pause", { method: "POST" });
+    await call("/agents/10/kill", { method: "POST" });
+    expect(fake.calls.map((one) => (one as unknown[])[2])).toEqual([90_000, 250]);
+  });
+
   test("a kill that somebody survived is a failure, with the report", async () => {
     const { fake, call } = withAgents();
     fake.agents.survivors.push(11);

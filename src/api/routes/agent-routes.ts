@@ -15,14 +15,10 @@ import { listLive } from "../live-list.ts";
 import { HttpError } from "../problem.ts";
 import { type Call, json, type Route } from "../route.ts";
 
-/** The contract's length of a pause that names none. */
-const PAUSE_DEFAULT_MS = 30 * 60_000;
 /** Shorter, it would be over before the answer came. */
 const PAUSE_MIN_MS = 1_000;
 /** Longer than any person watches; pausing again renews the lease. */
 const PAUSE_MAX_MS = 24 * 3_600_000;
-/** Time to save work after SIGTERM. */
-const GRACE_DEFAULT_MS = 5_000;
 const GRACE_MAX_MS = 5 * 60_000;
 
 const strict = { additionalProperties: false };
@@ -129,12 +125,14 @@ function agentOf({ params }: Call, deps: ApiDeps): ReturnType<typeof resolveAgen
 async function pause(call: Call, deps: ApiDeps): Promise<Response> {
   const agent = agentOf(call, deps);
   const body = await readCommand(call, { deps, schema: PauseBody });
-  return json(leaseView(await deps.brakes.pause(agent, pauseMs(body))));
+  return json(
+    leaseView(await deps.brakes.pause(agent, pauseMs(body) ?? deps.settings["agents.pause_ms"])),
+  );
 }
 
-/** Length of the pause; throws `invalid` with field, value and rule. */
-function pauseMs({ for: text, for_ms: ms }: Static<typeof PauseBody>): number {
-  if (text === undefined) return ms ?? PAUSE_DEFAULT_MS;
+/** Length of the pause, null where none is asked for; throws `invalid` with field, value and rule. */
+function pauseMs({ for: text, for_ms: ms }: Static<typeof PauseBody>): number | null {
+  if (text === undefined) return ms ?? null;
   if (ms !== undefined) throw badFor(text, "cannot stand beside for_ms");
   const given = parseDuration(text);
   if (given === null) throw badFor(text, "must be a duration such as 30m or 2h");
@@ -158,7 +156,7 @@ function badFor(value: string, rule: string): ObserverError {
 async function kill(call: Call, deps: ApiDeps): Promise<Response> {
   const agent = agentOf(call, deps);
   const { grace_ms: graceMs } = await readCommand(call, { deps, schema: KillBody });
-  const report = await deps.brakes.kill(agent, graceMs ?? GRACE_DEFAULT_MS);
+  const report = await deps.brakes.kill(agent, graceMs ?? deps.settings["agents.kill_grace_ms"]);
   if (report.survivors.length === 0) return json(killView(report));
   throw new HttpError(
     { status: 500, code: "failed" },

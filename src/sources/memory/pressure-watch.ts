@@ -16,6 +16,8 @@ import { watchThresholds } from "./thresholds.ts";
 
 /** A limit may be changed by hand, and agents may move. */
 const REFRESH_MS = 5_000;
+/** A change among many agents is looked at so many times its cost later: at most 5 % of the time, however they come. */
+const REFRESH_SPARING = 20;
 /** A look that took longer was interrupted, which says nothing of its cost. */
 const COST_MAX_MS = 2;
 const COST_WEIGHT = 0.1;
@@ -81,10 +83,11 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
 
   refresh();
   rounds.start();
-  const unsubscribe = registry.onChange(() => {
+  const changes = createSparing({ clock, maxMs: REFRESH_MS }, () => {
     refresh();
     rounds.start();
   });
+  const unsubscribe = registry.onChange(changes.soon);
   return {
     signalled(directory) {
       for (const target of targets.values()) {
@@ -101,6 +104,7 @@ export function startPressureWatch(deps: PressureDeps): PressureWatch {
     },
     stop() {
       unsubscribe();
+      changes.stop();
       rounds.stop();
       for (const target of targets.values()) drop(target);
     },
@@ -130,6 +134,32 @@ function createRounds(
     timer.unref();
   };
   return { start, stop };
+}
+
+/** Does the work at once, or so much later that it takes its small share of the time however often it is asked for. */
+function createSparing(
+  { clock, maxMs }: Pick<PressureDeps, "clock"> & { maxMs: number },
+  work: () => void,
+): { soon(): void; stop(): void } {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  let notBeforeMs = -Infinity;
+  const begin = (): void => {
+    timer = null;
+    const startedMs = clock.monotonic();
+    work();
+    const endedMs = clock.monotonic();
+    notBeforeMs = endedMs + Math.min(maxMs, REFRESH_SPARING * (endedMs - startedMs));
+  };
+  return {
+    soon() {
+      if (timer !== null) return;
+      const waitMs = notBeforeMs - clock.monotonic();
+      if (waitMs <= 0) return begin();
+      timer = setTimeout(begin, waitMs);
+      timer.unref();
+    },
+    stop: () => void (timer !== null && clearTimeout(timer)),
+  };
 }
 
 interface Group {

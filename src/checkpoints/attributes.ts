@@ -55,6 +55,9 @@ export function sameAttributes(a: Attribute[], b: Attribute[]): boolean {
  * Returns what could not be done.
  */
 export function putAttributes(fd: number, wanted: readonly Attribute[], asRoot: boolean): string[] {
+  const names = attributeNamesOf(fd);
+  // Neither has any, nearly always.
+  if (names.length === 0 && wanted.length === 0) return [];
   const problems: string[] = [];
   const attempt = (name: string, act: () => void): void => {
     try {
@@ -67,7 +70,7 @@ export function putAttributes(fd: number, wanted: readonly Attribute[], asRoot: 
       );
     }
   };
-  const present = attributeNamesOf(fd).filter(isKept);
+  const present = names.filter(isKept);
   // A new file takes an ACL over from its directory, and one that stays may have got more meanwhile.
   for (const name of present)
     if (!wanted.some((attribute) => attribute.name === name) && (asRoot || !needsRoot({ name })))

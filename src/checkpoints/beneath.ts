@@ -93,7 +93,13 @@ function entryOf(name: BytePath, stat: BigIntStats): Entry {
     gid: Number(stat.gid),
     mtimeNs: stat.mtimeNs,
     size: type === "file" ? Number(stat.size) : 0,
-    live: { dev: stat.dev, ino: stat.ino, ctimeNs: stat.ctimeNs, links: Number(stat.nlink) },
+    live: {
+      dev: stat.dev,
+      ino: stat.ino,
+      ctimeNs: stat.ctimeNs,
+      links: Number(stat.nlink),
+      blocks: Number(stat.blocks),
+    },
   };
 }
 

@@ -177,7 +177,7 @@ function compareEntry(run: Run, path: BytePath, { entries, pair }: Meeting): voi
     opened.after?.close();
     return;
   }
-  note(run, path, entries);
+  note(run, path, { sides: entries, opened });
   if (opened.before || opened.after) compareDirectories(run, path, opened);
 }
 
@@ -196,7 +196,7 @@ function leavesOut(opened: Pair, { before, after }: Sides): boolean {
   return opened.after?.skip !== undefined && !before;
 }
 
-function note(run: Run, path: BytePath, sides: Sides): void {
+function note(run: Run, path: BytePath, { sides, opened }: { sides: Sides; opened: Pair }): void {
   const { before, after } = sides;
   if (after?.type === "directory" && before?.type === "directory")
     run.directories.set(path, { before, after });
@@ -205,7 +205,7 @@ function note(run: Run, path: BytePath, sides: Sides): void {
       before: before && run.options.before.links(path, before),
       after: after && run.options.after.links(path, after),
     });
-  const what = before && after ? aspectsOf(run, path, { before, after }) : whatOf(sides);
+  const what = before && after ? aspectsOf(run, path, { before, after, opened }) : whatOf(sides);
   if (!before || !after || what.length > 0) run.differences.push({ path, ...sides, what });
 }
 
@@ -213,7 +213,12 @@ function whatOf({ before, after }: Sides): Aspect[] {
   return before && after ? ["type"] : [];
 }
 
-function aspectsOf(run: Run, path: BytePath, sides: Required<Sides>): Aspect[] {
+interface Both extends Required<Sides> {
+  /** Directories, where they are open. */
+  opened?: Pair;
+}
+
+function aspectsOf(run: Run, path: BytePath, sides: Both): Aspect[] {
   const { before, after } = sides;
   if (before.type !== after.type) return ["type"];
   const what: Aspect[] = [];
@@ -227,16 +232,15 @@ function aspectsOf(run: Run, path: BytePath, sides: Required<Sides>): Aspect[] {
   return what;
 }
 
-function attributesDiffer(run: Run, path: BytePath, sides: Required<Sides>): boolean {
+function attributesDiffer(run: Run, path: BytePath, { before, after, opened }: Both): boolean {
   const { options } = run;
-  const { before, after } = sides;
   if (before.type !== "file" && before.type !== "directory") return false;
   if (options.sameFileSystem === true && isSameInode(options, before, after)) return false;
   let old: Attribute[];
   let now: Attribute[];
   try {
-    old = options.before.attributes(path, before);
-    now = options.after.attributes(path, after);
+    old = opened?.before?.attributes?.() ?? options.before.attributes(path, before);
+    now = opened?.after?.attributes?.() ?? options.after.attributes(path, after);
   } catch (error) {
     if (error instanceof ObserverError) throw error;
     // Unreadable or gone since it was listed: not known to be equal.
@@ -249,7 +253,7 @@ function attributesDiffer(run: Run, path: BytePath, sides: Required<Sides>): boo
   return !sameAttributes(old.filter(ours), now.filter(ours));
 }
 
-function differs({ options }: Run, path: BytePath, { before, after }: Required<Sides>): boolean {
+function differs({ options }: Run, path: BytePath, { before, after }: Both): boolean {
   if (before.size !== after.size) return true;
   if (options.sameFileSystem === true && isSameInode(options, before, after)) return false;
   try {

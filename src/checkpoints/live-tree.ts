@@ -30,7 +30,9 @@ import type { Attribute, Content, Directory, Entry, TreeReader } from "./tree.ts
 /** Large enough that system calls do not count, small enough to keep a few. */
 const READ_BYTES = 1024 * 1024;
 /** A file with more holes comes back with zeros in their place: the list would cost more than they save. */
-export const HOLES_MAX = 10_000;
+const HOLES_MAX = 10_000;
+/** No file system keeps a part of a block as a hole, and none has smaller blocks than this where it has holes. */
+const BLOCK_BYTES = 4_096;
 
 export interface LiveTreeOptions {
   /** Absolute, resolved. */
@@ -112,10 +114,16 @@ function attributesAt(beneath: Beneath, path: BytePath): Attribute[] {
   return readAttributes(at(beneath.directory(parentOf(path)), nameOf(path)));
 }
 
-function holesAt(beneath: Beneath, path: BytePath, { size }: Entry): Hole[] {
+/** Holes of an open file of this size; nearly all files are too small or too simple to have any. */
+export function holesIn(fd: number, { size, live }: Entry): Hole[] {
+  if (size <= BLOCK_BYTES && live?.blocks !== 0) return [];
+  return holesOf(fd, { size, most: HOLES_MAX }) ?? [];
+}
+
+function holesAt(beneath: Beneath, path: BytePath, entry: Entry): Hole[] {
   const fd = openFileAt(beneath.directory(parentOf(path)), nameOf(path));
   try {
-    return holesOf(fd, { size, most: HOLES_MAX }) ?? [];
+    return holesIn(fd, entry);
   } finally {
     closeSync(fd);
   }
@@ -140,6 +148,7 @@ function openDirectory(opened: OpenDirectory): LiveDirectory {
       return (entries ??= list(names, opened));
     },
     ...(skip && { skip }),
+    attributes: () => readAttributes(fd),
     enter(entry) {
       try {
         return openDirectory({

@@ -141,8 +141,8 @@ function writeContent(
   if (holes.length > 0) ftruncateSync(fd, after.size);
   let total = 0;
   for (const piece of tree.content(path, after)) {
-    for (const { start, end } of solid(piece, total, holes))
-      writeAll(fd, piece, { start, end, total });
+    if (holes.length === 0) writeAll(fd, piece, { start: 0, end: piece.length, total });
+    else for (const part of solid(piece, total, holes)) writeAll(fd, piece, { ...part, total });
     total += piece.length;
   }
   return total;

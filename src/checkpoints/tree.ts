@@ -62,7 +62,7 @@ export interface Entry {
   attributes?: Attribute[];
   holes?: Hole[];
   /** What the file system says about it; absent for what comes from the store. */
-  live?: { dev: bigint; ino: bigint; ctimeNs: bigint; links: number };
+  live?: { dev: bigint; ino: bigint; ctimeNs: bigint; links: number; blocks: number };
   skip?: Skip;
 }
 
@@ -72,6 +72,8 @@ export interface Directory {
   entries: Entry[];
   /** Set when the rules leave this whole directory out, which only its content tells. */
   skip?: Skip;
+  /** Its own extended attributes, where that is cheaper than asking the tree. */
+  attributes?(): Attribute[];
   /** Opens a subdirectory; undefined when it is gone or has become something else. */
   enter(entry: Entry): Directory | undefined;
   close(): void;

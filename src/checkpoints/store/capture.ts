@@ -6,8 +6,7 @@ import { messageOf } from "../../core/errors.ts";
 import { entryOfOpen, openFileAt } from "../beneath.ts";
 import { joined, shown, type BytePath } from "../byte-path.ts";
 import { readAttributes } from "../attributes.ts";
-import { codeOf, HOLES_MAX, pieces, type LiveDirectory, type LiveTree } from "../live-tree.ts";
-import { holesOf } from "../../kernel/seek-holes.ts";
+import { codeOf, holesIn, pieces, type LiveDirectory, type LiveTree } from "../live-tree.ts";
 import { missing, type Rules } from "../rules.ts";
 import type { Attribute, Content, Entry, Links, Skip } from "../tree.ts";
 import { type BlobWriter } from "./blobs.ts";
@@ -234,7 +233,7 @@ function readFile(
       if (before.type !== "file") throw new NotRegular(entry.name);
       const { content, size } = store(run.blobs, fd);
       const attributes = attributesOf(run, path, fd);
-      const holes = holesOf(fd, { size, most: HOLES_MAX }) ?? [];
+      const holes = holesIn(fd, { ...before, size });
       const after = entryOfOpen(fd, entry.name);
       const racy = !sameFile(before, after) || size !== after.size;
       if (!racy || attempt === READ_ATTEMPTS)

@@ -97,7 +97,7 @@ export const pauseVerb: Verb = {
     {
       name: "for",
       value: "TIME",
-      help: "How long, 1s to 24h (default 30m).",
+      help: "How long, 1s to 24h (default: the setting agents.pause_ms, 30m).",
       check: checkDuration,
     },
     ...FLAGS,

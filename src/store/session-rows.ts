@@ -45,7 +45,8 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
   if (kind === "tool_result" && isFailed(data)) session.errors += 1;
   if (kind === "error") session.errors += 1;
   if (kind === "llm_call") foldModelCall(session, event);
-  if (kind === "session_start" && (session.endedMs ?? Infinity) <= event.timeMs) {
+  const begins = kind === "session_start" || (kind === "process_start" && isOfKernel(event));
+  if (begins && (session.endedMs ?? Infinity) <= event.timeMs) {
     // A resumed session goes on under its old id.
     session.endedMs = null;
     session.endReason = null;
@@ -54,6 +55,15 @@ export function foldEvent(session: Session, event: ObserverEvent): void {
     session.endedMs = event.timeMs;
     session.endReason = typeof data.reason === "string" ? data.reason : null;
   }
+  if (kind === "process_exit" && isOfKernel(event) && session.endedMs === null) {
+    session.endedMs = event.timeMs;
+    session.endReason = textOrNull(data.reason) ?? textOrNull(data.signal) ?? "exit";
+  }
+}
+
+/** What observer itself saw of the agent's own process, not of a child. */
+function isOfKernel({ source, data }: ObserverEvent): boolean {
+  return source === "kernel" && data["child"] !== true;
 }
 
 function isOfProcess(kind: ObserverEvent["kind"]): boolean {

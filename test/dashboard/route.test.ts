@@ -69,6 +69,16 @@ describe("describeEvent", () => {
     });
   });
 
+  test("what the kernel says of a process is text too", () => {
+    const textOf = (fields: object): string =>
+      describeEvent({ ...envelope, kind: "note", ...fields }).text;
+    expect(textOf({ command: "claude -p x" })).toBe("claude -p x");
+    expect(textOf({ comm: "hog", sources: ["kmsg", "vmstat"] })).toBe("hog · kmsg, vmstat");
+    expect(textOf({ level: "freeze", usage_bytes: 80, limit_bytes: 100 })).toBe(
+      "freeze: 80 % of the limit",
+    );
+  });
+
   test("takes any fields", () => {
     fc.assert(
       fc.property(
@@ -82,6 +92,9 @@ describe("describeEvent", () => {
             "exit_code",
             "duration_ms",
             "prompt",
+            "level",
+            "sources",
+            "usage_bytes",
           ),
           fc.jsonValue(),
         ),

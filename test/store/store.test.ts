@@ -45,6 +45,24 @@ function interruption(fields: Partial<Interruption> = {}): Interruption {
   };
 }
 
+test("a session ends with its agent's process, not with a child's or by a sender's word, and goes on with a new one", () =>
+  withTempDirectory(async (directory) => {
+    const store = open(directory);
+    const exit = { sessionId: "s", kind: "process_exit" } as const;
+    const kernel = { ...exit, source: "kernel" };
+    const ended = () => store.sessions.get("s");
+    commit(store, [storedEvent(1, { ...exit, data: { signal: "SIGKILL" } })]);
+    commit(store, [storedEvent(2, { ...kernel, data: { child: true, signal: "SIGKILL" } })]);
+    expect(ended()).toMatchObject({ endedMs: null });
+    commit(store, [storedEvent(3, { ...kernel, data: { signal: "SIGKILL" } })]);
+    expect(ended()).toMatchObject({ endedMs: 1_000_003, endReason: "SIGKILL" });
+    commit(store, [storedEvent(4, { ...kernel, kind: "process_start" })]);
+    expect(ended()).toMatchObject({ endedMs: null, endReason: null });
+    commit(store, [storedEvent(5, { ...kernel, data: { exit_code: 0 } })]);
+    expect(ended()).toMatchObject({ endedMs: 1_000_005, endReason: "exit" });
+    store.close();
+  }));
+
 test("store keeps events, sessions and sums that were never settled", () =>
   withTempDirectory(async (directory) => {
     const store = open(directory);

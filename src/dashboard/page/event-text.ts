@@ -42,6 +42,22 @@ function usageText(usage: unknown): string {
     .join(", ");
 }
 
+/** What the kernel says of a process: its command line, who was killed and who says so, how full its memory is. */
+function kernelText(event: EventRow): string {
+  const level = field(event, "level");
+  const percent =
+    (100 * Number(event["usage_bytes"] ?? 0)) / (Number(event["limit_bytes"] ?? 0) || Infinity);
+  const sources = event["sources"];
+  return [
+    field(event, "command"),
+    field(event, "comm"),
+    Array.isArray(sources) ? sources.join(", ") : "",
+    level === "" ? "" : `${level}: ${Math.round(percent)} % of the limit`,
+  ]
+    .filter((text) => text !== "")
+    .join(" · ");
+}
+
 export function describeEvent(event: EventRow): EventText {
   const error = field(event, "error");
   const bad = event["ok"] === false || event["success"] === false || error !== "";
@@ -54,6 +70,7 @@ export function describeEvent(event: EventRow): EventText {
     field(event, "reason"),
     error || field(event, "output_summary"),
     usageText(event["usage"]),
+    kernelText(event),
   ];
   const aside = [duration(event["duration_ms"] as number | undefined)];
   if (typeof event["exit_code"] === "number") aside.push(`exit ${event["exit_code"]}`);

@@ -16,7 +16,8 @@ const own = mkdtempSync(join(tmpdir(), "observer-confirmed-"));
 chmodSync(own, 0o711);
 afterAll(() => rmSync(own, { recursive: true }));
 
-const NOBODY = 65_534;
+/** Neither root nor whoever runs the tests. */
+const STRANGER = 65_533;
 
 function worker(uid: number, pid: number): Agent {
   return { id: `${pid}-1`, pid, uid, workspace: own, runId: null, sessionId: `s-${pid}` } as Agent;
@@ -41,7 +42,7 @@ test("a directory is a workspace of its owner's agents and of root's only, and o
       },
     } as unknown as Parts,
   );
-  const stranger = worker(NOBODY, 11);
+  const stranger = worker(STRANGER, 11);
   tell({ kind: "found", agent: stranger });
   await Bun.sleep(50);
   expect(workspaces.list()).toEqual([]);

@@ -298,7 +298,7 @@ describe("reportExit", () => {
   test("is not believed of a process that may still start, nor of a run of another user", async () => {
     const run = { runId: newId(), name: null, workspace: null, command: ["claude"] };
     const future = { pid: 4_194_000, startTicks: identityOf(process.pid).startTicks + 8_640_000 };
-    const stranger = { ...report, callerUid: 65_534 };
+    const stranger = { ...report, callerUid: 65_533 };
     expect(await codeOf(kit.source.reportExit({ ...future, ...stranger, run }))).toBe("invalid");
     const child = spawnProgram("read line");
     const { runId } = claimOf(child.pid);

@@ -98,7 +98,6 @@ function entryOf(name: BytePath, stat: BigIntStats): Entry {
       ino: stat.ino,
       ctimeNs: stat.ctimeNs,
       links: Number(stat.nlink),
-      blocks: Number(stat.blocks),
     },
   };
 }

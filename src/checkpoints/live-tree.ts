@@ -31,8 +31,6 @@ import type { Attribute, Content, Directory, Entry, TreeReader } from "./tree.ts
 const READ_BYTES = 1024 * 1024;
 /** A file with more holes comes back with zeros in their place: the list would cost more than they save. */
 const HOLES_MAX = 10_000;
-/** No file system keeps a part of a block as a hole, and none has smaller blocks than this where it has holes. */
-const BLOCK_BYTES = 4_096;
 
 export interface LiveTreeOptions {
   /** Absolute, resolved. */
@@ -114,16 +112,15 @@ function attributesAt(beneath: Beneath, path: BytePath): Attribute[] {
   return readAttributes(at(beneath.directory(parentOf(path)), nameOf(path)));
 }
 
-/** Holes of an open file of this size; nearly all files are too small or too simple to have any. */
-export function holesIn(fd: number, { size, live }: Entry): Hole[] {
-  if (size <= BLOCK_BYTES && live?.blocks !== 0) return [];
+/** Holes of an open file of this size. How many blocks it has does not tell: some file systems count its attributes. */
+export function holesIn(fd: number, size: number): Hole[] {
   return holesOf(fd, { size, most: HOLES_MAX }) ?? [];
 }
 
 function holesAt(beneath: Beneath, path: BytePath, entry: Entry): Hole[] {
   const fd = openFileAt(beneath.directory(parentOf(path)), nameOf(path));
   try {
-    return holesIn(fd, entry);
+    return holesIn(fd, entry.size);
   } finally {
     closeSync(fd);
   }

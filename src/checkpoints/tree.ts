@@ -62,7 +62,7 @@ export interface Entry {
   attributes?: Attribute[];
   holes?: Hole[];
   /** What the file system says about it; absent for what comes from the store. */
-  live?: { dev: bigint; ino: bigint; ctimeNs: bigint; links: number; blocks: number };
+  live?: { dev: bigint; ino: bigint; ctimeNs: bigint; links: number };
   skip?: Skip;
 }
 

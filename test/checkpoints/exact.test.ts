@@ -232,11 +232,16 @@ test("holes come back as holes, zeros as zeros", async () => {
   truncateSync(join(kit.workspace, "sparse"), 9 * 1024 * 1024 + 17);
   writeFileSync(at("only-hole"), "");
   truncateSync(at("only-hole"), 50 * 1024 * 1024);
+  // Its attributes take a block on ext4, its content none.
+  writeFileSync(at("small-hole"), "");
+  truncateSync(at("small-hole"), 10);
+  setAttributeAt(bytes("small-hole"), "user.large", Buffer.alloc(1_000, "x"));
   const before = exactWalk(kit.workspace);
   expect(dataOf(bytes("sparse")).split(" ").length).toBe(3);
   expect(dataOf(bytes("only-hole"))).toBe("");
   const saved = await create();
   rmSync(at("only-hole"));
+  rmSync(at("small-hole"));
   writeFileSync(at("sparse"), "gone");
   expect(await restored(saved, before)).toEqual([]);
   expect(statSync(at("only-hole")).blocks).toBe(0);

@@ -81,11 +81,7 @@ describe("every tree comes back exactly, and so does the damage", () => {
   );
 });
 
-// Owners and modes without read permission are exact as root only.
-const isRoot = process.geteuid?.() === 0;
-if (!isRoot) console.log("skipped: round trips of unreadable files need root");
-
-test.skipIf(!isRoot)(
+test(
   "the service's own restore is exact, and its safety checkpoint brings the damage back",
   async () => {
     const kit = createKit();

@@ -252,7 +252,11 @@ function put(top: Buffer, made: TreeItem): void {
   if (isRoot) lchownSync(at, made.owner, made.owner);
   if (made.type !== "symlink") {
     chmodSync(at, readable(made.mode, made.type === "directory"));
-    for (const [key, value] of made.attributes) setAttributeAt(at, key, value);
+    for (const [key, value] of made.attributes) {
+      // It lets the owner no longer look into a directory.
+      const locks = value === ACL && made.type === "directory";
+      if (isRoot || !locks) setAttributeAt(at, key, value);
+    }
   }
   setModified(at, made.mtimeNs);
 }

@@ -233,7 +233,7 @@ function readFile(
       if (before.type !== "file") throw new NotRegular(entry.name);
       const { content, size } = store(run.blobs, fd);
       const attributes = attributesOf(run, path, fd);
-      const holes = holesIn(fd, { ...before, size });
+      const holes = holesIn(fd, size);
       const after = entryOfOpen(fd, entry.name);
       const racy = !sameFile(before, after) || size !== after.size;
       if (!racy || attempt === READ_ATTEMPTS)
